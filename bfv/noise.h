@@ -1,0 +1,34 @@
+/* Noise: v = c0 + c1 s - Q m / t (centred modulo Q). Decryption is right while |v| < Q / (2t).
+ *
+ * Predictions give a standard deviation per coefficient (average case, independent coefficients) and a bound that
+ * holds except with probability 2^-64 per coefficient (sub-Gaussian tail) or always, as each says. All in log2.
+ */
+#ifndef SOTTO_BFV_NOISE_H
+#define SOTTO_BFV_NOISE_H
+
+#include "bfv/encrypt.h"
+
+typedef struct sotto_bfv_noise {
+    double log_sigma; /* log2 of the standard deviation of a coefficient */
+    double log_bound; /* log2 of a bound on every coefficient (failure below 2^-64 each) */
+} sotto_bfv_noise;
+
+/* Fresh ciphertexts; the rounding of Q m / t (uniform in [-1/2, 1/2]) is included. */
+sotto_bfv_noise sotto_bfv_noise_symmetric(const sotto_bfv_params *p);
+sotto_bfv_noise sotto_bfv_noise_public(const sotto_bfv_params *p);
+/* Sum of two independent ciphertexts. */
+sotto_bfv_noise sotto_bfv_noise_add(sotto_bfv_noise x, sotto_bfv_noise y);
+/* Product by a plaintext whose coefficients have Euclidean norm `norm2` and sum of magnitudes `norm1`. */
+sotto_bfv_noise sotto_bfv_noise_mul_plain(sotto_bfv_noise x, double norm2, double norm1);
+/* After dropping the last prime of p. */
+sotto_bfv_noise sotto_bfv_noise_mod_switch(sotto_bfv_noise x, const sotto_bfv_params *p);
+/* Bits left: log2(Q / 2t) - log_bound. Negative: decryption may fail. */
+double sotto_bfv_noise_predicted_budget(sotto_bfv_noise x, const sotto_bfv_params *p);
+
+/* Measured budget: log2(Q / 2t) - log2 max |v| for this ciphertext; never below 0, near 0 when
+ * decryption is no longer right. Needs the secret key and tells about the noise, which is
+ * secret: for tests and benches; no session calls it. Variable time. */
+SOTTO_MUST_CHECK int sotto_bfv_noise_budget_var(double *bits, const sotto_bfv_params *p, const sotto_bfv_secret_key *sk,
+                                                const sotto_bfv_ct *ct);
+
+#endif

@@ -1,0 +1,74 @@
+#include "lib/prg.h"
+
+#include <string.h>
+
+#include "lib/mem.h"
+
+enum { CHUNK = 64 }; /* blocks made at a time: 1 KB, on the stack */
+
+void sotto_prg_init(sotto_prg *prg, sotto_block seed)
+{
+    *prg = (sotto_prg){.counter = 0, .left = 0};
+    sotto_aes_expand(&prg->key, seed);
+}
+
+/* Block i of the stream is AES_seed(i), i as a little-endian 128-bit number. */
+static void next_blocks(sotto_prg *prg, sotto_block *out, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        out[i] = (sotto_block){{prg->counter++, 0}};
+    sotto_aes_encrypt(&prg->key, out, out, count);
+}
+
+/* Up to `len` unused bytes of the tail; returns how many. */
+static size_t drain_tail(sotto_prg *prg, uint8_t *out, size_t len)
+{
+    const size_t n = len < prg->left ? len : prg->left;
+
+    memcpy(out, (const uint8_t *)&prg->tail + sizeof prg->tail - prg->left, n);
+    prg->left -= (unsigned)n;
+    return n;
+}
+
+void sotto_prg_fill(sotto_prg *prg, void *out, size_t len)
+{
+    uint8_t *p = out;
+    sotto_block chunk[CHUNK];
+
+    if (!len)
+        return;
+    size_t n = drain_tail(prg, p, len);
+    p += n;
+    len -= n;
+    if (!len)
+        return;
+    for (size_t blocks = len / sizeof *chunk; blocks > 0; blocks -= n) {
+        n = blocks < CHUNK ? blocks : CHUNK;
+        next_blocks(prg, chunk, n);
+        memcpy(p, chunk, n * sizeof *chunk);
+        p += n * sizeof *chunk;
+    }
+    len %= sizeof *chunk;
+    if (len) {
+        next_blocks(prg, &prg->tail, 1);
+        prg->left = sizeof prg->tail;
+        (void)drain_tail(prg, p, len);
+    }
+    sotto_wipe(chunk, sizeof chunk);
+}
+
+static int rng_fill(void *ctx, void *out, size_t len)
+{
+    sotto_prg_fill(ctx, out, len);
+    return SOTTO_OK;
+}
+
+sotto_rng sotto_prg_rng(sotto_prg *prg)
+{
+    return (sotto_rng){rng_fill, prg};
+}
+
+void sotto_prg_wipe(sotto_prg *prg)
+{
+    sotto_wipe(prg, sizeof *prg);
+}

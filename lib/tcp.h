@@ -1,0 +1,36 @@
+/* TCP channels: IPv4 and IPv6, no delay, keep-alive, a timeout on every wait, a 1 MB send buffer, no SIGPIPE.
+ *
+ * Both parties may send much at the same time: a send that has to wait for the peer takes in what the peer sends
+ * meanwhile, up to 1 GB (then SOTTO_ERR_LIMIT), and later receives are served from that first. The timeout bounds each
+ * wait for progress, not a whole transfer: a peer that sends one byte per timeout is not stopped here. After a failure
+ * of send, recv or flush the channel is to be closed: how much was moved is not known.
+ * Closing a channel with input unread resets the connection, and the peer may then lose what was flushed last: a party
+ * whose last message matters first receives all that the peer has sent. A channel belongs to one thread at a time. */
+#ifndef SOTTO_LIB_TCP_H
+#define SOTTO_LIB_TCP_H
+
+#include <stdint.h>
+
+#include "lib/chan.h"
+
+/* Connects within `timeout_ms`, which then bounds every later wait for the peer (0: no bound); the addresses of a host are
+ * tried in turn and share the time. Looking up a name is left to the system and has the system's own limit. The message
+ * names host, port and remedy. SOTTO_ERR_IO: unknown host, refused; SOTTO_ERR_TIMEOUT. On success the caller closes *out. */
+SOTTO_MUST_CHECK int sotto_tcp_connect(sotto_chan *out, const char *host, uint16_t port, unsigned timeout_ms);
+
+typedef struct sotto_tcp_listener sotto_tcp_listener;
+
+/* Listens on host ("127.0.0.1", "::", ...) and port; port 0 lets the system choose. "::" serves IPv4 as well; of a name
+ * with several addresses the first that can be had. SOTTO_ERR_IO when the address is unknown or taken; the message says
+ * which. Freed with sotto_tcp_listener_free, after no accept waits any more. */
+SOTTO_MUST_CHECK int sotto_tcp_listen(sotto_tcp_listener **out, const char *host, uint16_t port);
+/* The port that is bound. */
+uint16_t sotto_tcp_port(const sotto_tcp_listener *l);
+/* Waits for a client. SOTTO_ERR_CLOSED after sotto_tcp_interrupt. `timeout_ms` bounds later waits on the new channel, not
+ * this one. `peer`, if not NULL, gets "address:port" (at most 64 bytes). */
+SOTTO_MUST_CHECK int sotto_tcp_accept(sotto_tcp_listener *l, sotto_chan *out, unsigned timeout_ms, char peer[64]);
+/* Wakes a waiting accept, which fails from now on; safe from a signal handler and from another thread. */
+void sotto_tcp_interrupt(sotto_tcp_listener *l);
+void sotto_tcp_listener_free(sotto_tcp_listener *l);
+
+#endif

@@ -1,0 +1,36 @@
+/* Inside the ring module: the tables of a transform and the kernels that work on them.
+ *
+ * A tier is one sotto_ntt_kernels. All keep the ranges below and give the same residues mod q, so that one may take over
+ * from another at any point. q < 2^61, hence 8q fits a word: every butterfly has three bits of slack to spend.
+ */
+#ifndef SOTTO_RING_KERNELS_H
+#define SOTTO_RING_KERNELS_H
+
+#include <stdint.h>
+
+#include "ring/modulus.h"
+#include "ring/ntt.h"
+
+typedef struct sotto_ntt_kernels {
+    const char *name;
+    void (*forward)(const sotto_ntt *t, uint64_t *x);      /* [0, 4q) -> [0, q) */
+    void (*forward_lazy)(const sotto_ntt *t, uint64_t *x); /* [0, 4q) -> [0, 4q) */
+    void (*inverse)(const sotto_ntt *t, uint64_t *x);      /* [0, 2q) -> [0, q) */
+    void (*mul)(const sotto_ntt *t, uint64_t *out, const uint64_t *a, const uint64_t *b); /* a, b [0, 4q) -> [0, q) */
+    void (*mac)(const sotto_ntt *t, uint64_t *acc, const uint64_t *a, const uint64_t *b); /* acc [0, q), a, b [0, 4q) */
+} sotto_ntt_kernels;
+
+/* psi is the smallest primitive 2n-th root of unity, bitrev reverses log2(n) bits. */
+struct sotto_ntt {
+    sotto_modulus m;
+    uint32_t n;
+    const sotto_ntt_kernels *kernels;
+    sotto_shoup *root;          /* root[i] = psi^bitrev(i), i < n */
+    sotto_shoup *root_inverse;  /* psi^-bitrev(i) */
+    sotto_shoup n_inverse;      /* n^-1 */
+    sotto_shoup n_inverse_root; /* n^-1 root_inverse[1]: the last inverse layer scales as it goes */
+};
+
+extern const sotto_ntt_kernels sotto_ntt_kernels_ref;
+
+#endif

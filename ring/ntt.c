@@ -1,0 +1,105 @@
+#include "ring/ntt.h"
+
+#include "lib/mem.h"
+#include "ring/kernels.h"
+#include "ring/prime.h"
+
+/* table[i] = base^bitrev(i), i < n. For i < f, a power of two, bitrev(f + i) = n/(2f) + bitrev(i): each step doubles the
+ * part that is filled. */
+static void fill_roots(sotto_shoup *table, uint32_t n, uint64_t base, const sotto_modulus *m)
+{
+    table[0] = sotto_shoup_new(1, m);
+    for (uint32_t filled = 1; filled < n; filled *= 2) {
+        sotto_shoup step = sotto_shoup_new(sotto_mod_pow_var(base, n / (2 * filled), m), m);
+        for (uint32_t i = 0; i < filled; i++)
+            table[filled + i] = sotto_shoup_new(sotto_shoup_mul(table[i].w, step, m->q), m);
+    }
+}
+
+int sotto_ntt_new(sotto_ntt **out, uint32_t n, uint64_t q)
+{
+    *out = NULL;
+    if (n < 2 || n > SOTTO_NTT_N_MAX || (n & (n - 1)) != 0)
+        return sotto_fail(SOTTO_ERR_PARAMS, "transform length %u: expected a power of two up to %u", (unsigned)n,
+                          SOTTO_NTT_N_MAX);
+    uint64_t psi = 0;
+    int status = sotto_primitive_root_var(&psi, q, n);
+    if (status != SOTTO_OK)
+        return status;
+
+    sotto_ntt *t = sotto_calloc(1, sizeof *t);
+    sotto_shoup *root = sotto_calloc(n, sizeof *root);
+    sotto_shoup *root_inverse = sotto_calloc(n, sizeof *root_inverse);
+    if (t == NULL || root == NULL || root_inverse == NULL) {
+        status = sotto_fail(SOTTO_ERR_MEMORY, "no memory for the tables of a transform of length %u", (unsigned)n);
+        goto fail;
+    }
+    status = sotto_modulus_init(&t->m, q);
+    if (status != SOTTO_OK)
+        goto fail;
+    t->n = n;
+    t->kernels = &sotto_ntt_kernels_ref;
+    t->root = root;
+    t->root_inverse = root_inverse;
+    fill_roots(root, n, psi, &t->m);
+    fill_roots(root_inverse, n, sotto_mod_inv(psi, &t->m), &t->m);
+    t->n_inverse = sotto_shoup_new(sotto_mod_inv(n, &t->m), &t->m);
+    t->n_inverse_root = sotto_shoup_new(sotto_shoup_mul(root_inverse[1].w, t->n_inverse, q), &t->m);
+    *out = t;
+    return SOTTO_OK;
+
+fail:
+    sotto_free(root);
+    sotto_free(root_inverse);
+    sotto_free(t);
+    return status;
+}
+
+void sotto_ntt_free(sotto_ntt *t)
+{
+    if (t == NULL)
+        return;
+    sotto_free(t->root);
+    sotto_free(t->root_inverse);
+    sotto_free(t);
+}
+
+const sotto_modulus *sotto_ntt_modulus(const sotto_ntt *t)
+{
+    return &t->m;
+}
+
+uint32_t sotto_ntt_n(const sotto_ntt *t)
+{
+    return t->n;
+}
+
+const char *sotto_ntt_tier(const sotto_ntt *t)
+{
+    return t->kernels->name;
+}
+
+void sotto_ntt_forward(const sotto_ntt *t, uint64_t *x)
+{
+    t->kernels->forward(t, x);
+}
+
+void sotto_ntt_forward_lazy(const sotto_ntt *t, uint64_t *x)
+{
+    t->kernels->forward_lazy(t, x);
+}
+
+void sotto_ntt_inverse(const sotto_ntt *t, uint64_t *x)
+{
+    t->kernels->inverse(t, x);
+}
+
+void sotto_ntt_mul(const sotto_ntt *t, uint64_t *out, const uint64_t *a, const uint64_t *b)
+{
+    t->kernels->mul(t, out, a, b);
+}
+
+void sotto_ntt_mac(const sotto_ntt *t, uint64_t *acc, const uint64_t *a, const uint64_t *b)
+{
+    t->kernels->mac(t, acc, a, b);
+}

@@ -1,0 +1,400 @@
+#include "bfv/wire.h"
+
+#include "bfv/evaluate.h"
+#include "tests/bfv/fixture.h"
+
+static uint64_t seed;
+
+/* One object of the format, read and written through one pair of functions, so that each test runs over all of them. */
+typedef union object {
+    sotto_bfv_public_key pk;
+    sotto_bfv_ct ct;
+    sotto_bfv_secret_key sk;
+} object;
+
+static sotto_block seeded_seed; /* the seed of the ciphertext that write_seeded writes */
+
+static void write_pk(sotto_writer *w, const sotto_bfv_params *p, const object *x)
+{
+    sotto_bfv_public_key_write(w, p, &x->pk);
+}
+
+static int read_pk(object *x, const sotto_bfv_params *p, sotto_reader *r)
+{
+    return sotto_bfv_public_key_read(&x->pk, p, r);
+}
+
+static void free_pk(object *x)
+{
+    sotto_bfv_public_key_free(&x->pk);
+}
+
+static void write_seeded(sotto_writer *w, const sotto_bfv_params *p, const object *x)
+{
+    sotto_bfv_seeded_write(w, p, &x->ct, seeded_seed);
+}
+
+static int read_seeded(object *x, const sotto_bfv_params *p, sotto_reader *r)
+{
+    return sotto_bfv_seeded_read(&x->ct, p, r);
+}
+
+static void write_ct(sotto_writer *w, const sotto_bfv_params *p, const object *x)
+{
+    sotto_bfv_ct_write(w, p, &x->ct);
+}
+
+static int read_ct(object *x, const sotto_bfv_params *p, sotto_reader *r)
+{
+    return sotto_bfv_ct_read(&x->ct, p, r);
+}
+
+static void free_ct(object *x)
+{
+    sotto_bfv_ct_free(&x->ct);
+}
+
+static void write_sk(sotto_writer *w, const sotto_bfv_params *p, const object *x)
+{
+    sotto_bfv_secret_key_write(w, p, &x->sk);
+}
+
+static int read_sk(object *x, const sotto_bfv_params *p, sotto_reader *r)
+{
+    return sotto_bfv_secret_key_read(&x->sk, p, r);
+}
+
+static void free_sk(object *x)
+{
+    sotto_bfv_secret_key_free(&x->sk);
+}
+
+enum { PK, SEEDED, CT, SK, KINDS };
+
+static const struct kind {
+    const char *name;
+    size_t (*bytes)(const sotto_bfv_params *p);
+    void (*write)(sotto_writer *w, const sotto_bfv_params *p, const object *x);
+    int (*read)(object *x, const sotto_bfv_params *p, sotto_reader *r);
+    void (*release)(object *x);
+    size_t body; /* where the packed words start */
+} kinds[KINDS] = {
+    [PK] = {"public key", sotto_bfv_public_key_bytes, write_pk, read_pk, free_pk, 24},
+    [SEEDED] = {"seeded", sotto_bfv_seeded_bytes, write_seeded, read_seeded, free_ct, 24},
+    [CT] = {"ciphertext", sotto_bfv_ct_bytes, write_ct, read_ct, free_ct, 9},
+    [SK] = {"secret key", sotto_bfv_secret_key_bytes, write_sk, read_sk, free_sk, 8},
+};
+
+static const struct {
+    uint32_t n;
+    size_t count;
+    unsigned bits[3];
+} sets[] = {{1024, 1, {27}}, {2048, 2, {25, 29}}, {4096, 3, {36, 37, 36}}};
+
+/* The object of this kind that f has, and for ciphertexts a fresh one. */
+static object make(int kind, const fixture *f, const uint64_t *m)
+{
+    object x;
+    memset(&x, 0, sizeof x);
+    if (kind == PK)
+        x.pk = f->pk;
+    if (kind == SK)
+        x.sk = f->sk;
+    if (kind == SEEDED || kind == CT) {
+        assert_ok(sotto_bfv_ct_new(&x.ct, f->p));
+        assert_ok(sotto_bfv_encrypt_symmetric(&x.ct, &seeded_seed, f->p, &f->sk, m, f->rng));
+    }
+    return x;
+}
+
+static void unmake(int kind, object *x)
+{
+    if (kind == SEEDED || kind == CT)
+        sotto_bfv_ct_free(&x->ct);
+}
+
+static uint8_t *encode(size_t *len, int kind, const sotto_bfv_params *p, const object *x)
+{
+    sotto_writer w;
+    *len = kinds[kind].bytes(p);
+    uint8_t *data = malloc(*len);
+    assert_non_null(data);
+    sotto_writer_init(&w, data, *len);
+    kinds[kind].write(&w, p, x);
+    assert_int_equal(w.status, SOTTO_OK);
+    assert_int_equal(w.pos, *len);
+    return data;
+}
+
+static int decode(object *x, int kind, const sotto_bfv_params *p, const uint8_t *data, size_t len)
+{
+    sotto_reader r;
+    sotto_reader_init(&r, data, len);
+    int status = kinds[kind].read(x, p, &r);
+    if (status != SOTTO_OK) {
+        assert_int_equal(r.status, status);
+        const object zero = {.pk = {.b = NULL}};
+        if (kind == PK)
+            assert_memory_equal(&x->pk, &zero, sizeof x->pk);
+        else if (kind == SK)
+            assert_memory_equal(&x->sk, &zero, sizeof x->sk);
+        else
+            assert_true(x->ct.c0 == NULL && x->ct.c1 == NULL);
+    }
+    return status;
+}
+
+static void test_round_trip(void **state)
+{
+    (void)state;
+    sotto_rng rng = test_rng(seed, 1);
+    for (size_t s = 0; s < sizeof sets / sizeof *sets; s++) {
+        fixture f = fixture_new(sets[s].n, sets[s].bits, sets[s].count, 100, &rng);
+        uint64_t *m = words_new(f.n);
+        message_fill(m, &f, MESSAGE_RANDOM);
+        for (int kind = 0; kind < KINDS; kind++) {
+            object x = make(kind, &f, m), y;
+            size_t len, size = f.sk.words * sizeof(uint64_t);
+            uint8_t *data = encode(&len, kind, f.p, &x);
+            assert_ok(decode(&y, kind, f.p, data, len));
+            switch (kind) {
+            case PK:
+                assert_memory_equal(y.pk.b, f.pk.b, size);
+                assert_memory_equal(y.pk.a, f.pk.a, size);
+                assert_memory_equal(&y.pk.seed, &f.pk.seed, sizeof y.pk.seed);
+                break;
+            case SK:
+                assert_memory_equal(y.sk.s, f.sk.s, f.n * sizeof *y.sk.s);
+                assert_memory_equal(y.sk.s_ntt, f.sk.s_ntt, size);
+                assert_true(y.sk.words == f.sk.words && y.sk.n == f.n);
+                break;
+            default:
+                assert_memory_equal(y.ct.c0, x.ct.c0, size);
+                assert_memory_equal(y.ct.c1, x.ct.c1, size);
+                assert_decrypts(&f, &y.ct, m);
+            }
+            kinds[kind].release(&y);
+            unmake(kind, &x);
+            free(data);
+        }
+        free(m);
+        fixture_free(&f);
+    }
+}
+
+static void test_coefficient_form(void **state)
+{
+    (void)state;
+    sotto_rng rng = test_rng(seed, 2);
+    fixture f = fixture_new(2048, sets[1].bits, 2, 100, &rng);
+    uint64_t *m = words_new(f.n);
+    message_fill(m, &f, MESSAGE_RANDOM);
+    object x = make(CT, &f, m), y;
+    size_t len;
+    sotto_bfv_to_coeff(&x.ct, f.p);
+    uint8_t *data = encode(&len, CT, f.p, &x);
+    assert_ok(decode(&y, CT, f.p, data, len));
+    assert_int_equal(y.ct.ntt, 0);
+    assert_decrypts(&f, &y.ct, m);
+    sotto_bfv_ct_free(&y.ct);
+    data[8] = 2;
+    assert_status(SOTTO_ERR_FORMAT, decode(&y, CT, f.p, data, len));
+
+    sotto_writer w;
+    sotto_writer_init(&w, data, len);
+    sotto_bfv_seeded_write(&w, f.p, &x.ct, seeded_seed);
+    assert_int_equal(w.status, SOTTO_ERR_ARG);
+    assert_int_equal(w.pos, 0);
+    sotto_bfv_ct_free(&x.ct);
+    free(data);
+    free(m);
+    fixture_free(&f);
+}
+
+static void test_truncation(void **state)
+{
+    (void)state;
+    sotto_rng rng = test_rng(seed, 3);
+    fixture f = fixture_new(1024, sets[0].bits, 1, 100, &rng);
+    uint64_t *m = words_new(f.n);
+    for (int kind = 0; kind < KINDS; kind++) {
+        object x = make(kind, &f, m), y;
+        size_t len;
+        uint8_t *data = encode(&len, kind, f.p, &x);
+        sotto_calloc_fail_after(0); /* a refusal comes before any allocation, else it would be another error */
+        for (size_t cut = 0; cut < len; cut++)
+            if (decode(&y, kind, f.p, data, cut) != SOTTO_ERR_FORMAT)
+                fail_msg("%s cut to %zu of %zu bytes was not refused", kinds[kind].name, cut, len);
+        sotto_calloc_fail_after(-1);
+        unmake(kind, &x);
+
+        sotto_writer w; /* and a writer without room keeps its error */
+        uint8_t *small = malloc(len);
+        assert_non_null(small);
+        x = make(kind, &f, m);
+        for (size_t cut = 0; cut < len; cut += 1 + len / 50) {
+            sotto_writer_init(&w, small, cut);
+            kinds[kind].write(&w, f.p, &x);
+            assert_int_equal(w.status, SOTTO_ERR_LIMIT);
+        }
+        unmake(kind, &x);
+        free(small);
+        free(data);
+    }
+    free(m);
+    fixture_free(&f);
+}
+
+/* A changed bit is refused or gives another valid object: one that is written as exactly the bytes that were read. */
+static void test_flips(void **state)
+{
+    (void)state;
+    sotto_rng rng = test_rng(seed, 4);
+    const int samples = getenv("SOTTO_TEST_LONG") != NULL ? 5000 : 150;
+    for (size_t s = 0; s < 2; s++) {
+        fixture f = fixture_new(sets[s].n, sets[s].bits, sets[s].count, 100, &rng);
+        uint64_t *m = words_new(f.n);
+        for (int kind = 0; kind < KINDS; kind++) {
+            object x = make(kind, &f, m), y;
+            size_t len, again_len;
+            uint8_t *data = encode(&len, kind, f.p, &x);
+            for (int i = 0; i < 64 + samples; i++) {
+                size_t bit = i < 64 ? (size_t)i : 64 + test_below(&rng, 8 * len - 64);
+                data[bit / 8] ^= (uint8_t)(1u << bit % 8);
+                int status = decode(&y, kind, f.p, data, len);
+                if (i < 64)
+                    assert_int_equal(status, i >= 8 && i < 16 ? SOTTO_ERR_VERSION : SOTTO_ERR_FORMAT);
+                if (status == SOTTO_OK) {
+                    if (kind == SEEDED)
+                        memcpy(&seeded_seed, data + 8, sizeof seeded_seed);
+                    uint8_t *again = encode(&again_len, kind, f.p, &y);
+                    assert_memory_equal(again, data, len);
+                    free(again);
+                    kinds[kind].release(&y);
+                } else {
+                    assert_true(status == SOTTO_ERR_FORMAT || status == SOTTO_ERR_VERSION);
+                }
+                data[bit / 8] ^= (uint8_t)(1u << bit % 8);
+            }
+            unmake(kind, &x);
+            free(data);
+        }
+        free(m);
+        fixture_free(&f);
+    }
+}
+
+/* The first and the last packed word set to all ones, which no prime and no ternary coefficient reaches; the prime
+ * itself; the largest residue, which is fine. */
+static void test_ranges(void **state)
+{
+    (void)state;
+    sotto_rng rng = test_rng(seed, 5);
+    for (size_t s = 0; s < sizeof sets / sizeof *sets; s++) {
+        fixture f = fixture_new(sets[s].n, sets[s].bits, sets[s].count, 100, &rng);
+        uint64_t *m = words_new(f.n);
+        for (int kind = 0; kind < KINDS; kind++) {
+            object x = make(kind, &f, m), y;
+            size_t len;
+            uint8_t *data = encode(&len, kind, f.p, &x), *copy = malloc(len);
+            assert_non_null(copy);
+            const size_t places[] = {kinds[kind].body, len - 8};
+            for (size_t i = 0; i < 2; i++) {
+                memcpy(copy, data, len);
+                memset(copy + places[i], 0xff, 8);
+                assert_status(SOTTO_ERR_FORMAT, decode(&y, kind, f.p, copy, len));
+            }
+            if (kind != SK) {
+                const sotto_modulus *q = sotto_rns_modulus(sotto_bfv_rns(f.p), 0);
+                for (uint64_t below = 0; below < 2; below++) {
+                    memcpy(copy, data, len);
+                    uint64_t value = q->q - below, word;
+                    memcpy(&word, copy + kinds[kind].body, 8);
+                    word = (word & ~(((uint64_t)1 << q->bits) - 1)) | value;
+                    memcpy(copy + kinds[kind].body, &word, 8);
+                    assert_status(below ? SOTTO_OK : SOTTO_ERR_FORMAT, decode(&y, kind, f.p, copy, len));
+                    if (below)
+                        kinds[kind].release(&y);
+                }
+            }
+            unmake(kind, &x);
+            free(data);
+            free(copy);
+        }
+        free(m);
+        fixture_free(&f);
+    }
+}
+
+/* Every object under parameters that it was not made for, with bytes enough. */
+static void test_other_parameters(void **state)
+{
+    (void)state;
+    sotto_rng rng = test_rng(seed, 6);
+    fixture f = fixture_new(2048, sets[1].bits, 2, 100, &rng);
+    const struct {
+        uint32_t n;
+        size_t count;
+        unsigned bits[2];
+    } others[] = {{1024, 1, {27}}, {2048, 1, {54}}, {2048, 2, {29, 24}}, {2048, 2, {25, 28}}};
+    uint64_t *m = words_new(f.n);
+    for (int kind = 0; kind < KINDS; kind++) {
+        object x = make(kind, &f, m), y;
+        size_t len;
+        uint8_t *data = encode(&len, kind, f.p, &x);
+        for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+            sotto_bfv_params *p = NULL;
+            assert_ok(sotto_bfv_params_from_bits(&p, others[i].n, others[i].bits, others[i].count, 100));
+            assert_status(SOTTO_ERR_FORMAT, decode(&y, kind, p, data, len));
+            sotto_bfv_params_free(p);
+        }
+        unmake(kind, &x);
+        free(data);
+    }
+    free(m);
+    fixture_free(&f);
+}
+
+static void test_no_memory(void **state)
+{
+    (void)state;
+    sotto_rng rng = test_rng(seed, 7);
+    fixture f = fixture_new(1024, sets[0].bits, 1, 100, &rng);
+    uint64_t *m = words_new(f.n);
+    for (int kind = 0; kind < KINDS; kind++) {
+        object x = make(kind, &f, m), y;
+        size_t len;
+        uint8_t *data = encode(&len, kind, f.p, &x);
+        int status = SOTTO_ERR_MEMORY;
+        long k = 0;
+        for (; k < FIXTURE_FAULTS_MAX && status != SOTTO_OK; k++) {
+            sotto_calloc_fail_after(k);
+            status = decode(&y, kind, f.p, data, len);
+            sotto_calloc_fail_after(-1);
+            if (status != SOTTO_OK)
+                assert_int_equal(status, SOTTO_ERR_MEMORY);
+        }
+        assert_int_equal(status, SOTTO_OK);
+        assert_true(k >= 3);
+        kinds[kind].release(&y);
+        unmake(kind, &x);
+        free(data);
+    }
+    free(m);
+    fixture_free(&f);
+}
+
+int main(void)
+{
+    seed = test_seed();
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_coefficient_form),
+        cmocka_unit_test(test_truncation),
+        cmocka_unit_test(test_flips),
+        cmocka_unit_test(test_ranges),
+        cmocka_unit_test(test_other_parameters),
+        cmocka_unit_test(test_no_memory),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
