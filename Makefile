@@ -6,7 +6,7 @@ BUILD   ?= build
 ifeq ($(origin CC),default)
 CC := gcc
 endif
-MODULES ?= lib ring bfv
+MODULES ?= lib ring bfv nn
 PREFIX  ?= /usr/local
 OPT     ?= -O2
 
@@ -18,16 +18,14 @@ ring_SRC   := modulus prime ntt ntt_ref rns poly sample
 bfv_SRC    := params keys encrypt evaluate encode noise wire flood answer
 ot_SRC     := base extension product lookup
 garble_SRC := circuit gadgets halfgates
-nn_SRC     := model/model model/text model/weights model/fold model/program \
-              plain/float plain/fixed plain/calibrate \
-              secure/heplan secure/linear secure/frame secure/sign secure/unit secure/session secure/server secure/client
+nn_SRC     := secure/linear
 
 lib_TEST    := err mem ct bytes rng cpu aes prg hash chan tcp pool support
 ring_TEST   := modulus prime ntt rns poly sample
 bfv_TEST    := params keys encrypt evaluate encode noise wire flood answer
 ot_TEST     := base extension product lookup
 garble_TEST := circuit gadgets halfgates
-nn_TEST     := model text weights fold program float fixed calibrate
+nn_TEST     := linear
 
 WARN := -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes -Wundef -Werror
 # zmm and ymm code must not leak into portable files, so there is no -march here; files that need an extension name it below.
