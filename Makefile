@@ -18,14 +18,14 @@ ring_SRC   := modulus prime ntt ntt_ref rns poly sample
 bfv_SRC    := params keys encrypt evaluate encode noise wire flood answer
 ot_SRC     := base extension product lookup
 garble_SRC := circuit gadgets halfgates
-nn_SRC     := secure/linear
+nn_SRC     := secure/linear secure/step
 
 lib_TEST    := err mem ct bytes rng cpu aes prg hash chan tcp pool support
 ring_TEST   := modulus prime ntt rns poly sample
 bfv_TEST    := params keys encrypt evaluate encode noise wire flood answer
 ot_TEST     := base extension product lookup
 garble_TEST := circuit gadgets halfgates
-nn_TEST     := linear
+nn_TEST     := linear step
 
 WARN := -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes -Wundef -Werror
 # zmm and ymm code must not leak into portable files, so there is no -march here; files that need an extension name it below.

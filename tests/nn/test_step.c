@@ -1,0 +1,178 @@
+/* Truncate, sign and select with an ideal OT dealt by the test: exhaustive on small rings, random on full ones, and the
+ * views that must be uniform. */
+#include <string.h>
+
+#include "lib/ct.h"
+#include "nn/secure/step.h"
+#include "tests/support/support.h"
+
+static int64_t floor_shift(int64_t y, unsigned f)
+{
+    return y >> f; /* arithmetic on every supported compiler */
+}
+
+typedef struct coins {
+    uint64_t rho, p, pi, tau, zeta, t, q[2], r_next;
+} coins;
+
+typedef struct views {
+    uint64_t d, z, g, w; /* what travels */
+} views;
+
+/* One unit: truncation and selection by `b` (its server share is pi); returns the rebuilt value. */
+static uint64_t run_unit(sotto_truncation t, uint64_t a, uint64_t c, uint64_t b, coins k, views *v, uint64_t *truncated)
+{
+    unsigned m = sotto_truncation_widen(t), l = t.l_next;
+    uint64_t cbar, c0, c1, a_next, d, z, g, w, e;
+    uint64_t *const c_out[2] = {&c0, &c1};
+    const uint64_t *const c_in[2] = {&c0, &c1};
+    sotto_truncate_choices(t, &cbar, &c, 1);
+    uint64_t p_server = sotto_low_bits(k.rho * cbar - k.p, m);
+    sotto_truncate_client(t, c_out, &c, m ? &k.p : NULL, 1);
+    sotto_truncate_server(t, &a_next, &d, &a, m ? &k.rho : NULL, m ? &p_server : NULL, 1);
+    *truncated = sotto_low_bits(a_next + (d ? c1 : c0), l);
+
+    uint64_t t_server = sotto_low_bits(k.tau * k.zeta - k.t, l), q_server[2], b_client = b ^ k.pi;
+    for (int i = 0; i < 2; i++)
+        q_server[i] = sotto_low_bits(k.pi * (1 - 2 * k.tau) * *c_in[i] - k.q[i], l);
+    const uint64_t *const qc[2] = {&k.q[0], &k.q[1]}, *const qs[2] = {&q_server[0], &q_server[1]};
+    sotto_select_offer(l, &z, &a_next, &k.pi, &k.zeta, 1);
+    sotto_select_answer(l, &g, &w, &b_client, &k.tau, &d, &z, c_in, &k.t, qc, &k.r_next, 1);
+    sotto_select_finish(l, &e, &g, &w, &k.pi, &d, &a_next, &t_server, qs, 1);
+    *v = (views){d, z, g, w};
+    return sotto_low_bits(e + k.r_next, l);
+}
+
+static coins random_coins(const sotto_rng *rng, sotto_truncation t)
+{
+    unsigned m = sotto_truncation_widen(t), l = t.l_next;
+    coins k = {.rho = test_u64(rng) & 1, .pi = test_u64(rng) & 1, .tau = test_u64(rng) & 1};
+    k.p = sotto_low_bits(test_u64(rng), m);
+    k.zeta = sotto_low_bits(test_u64(rng), l);
+    k.t = sotto_low_bits(test_u64(rng), l);
+    k.q[0] = sotto_low_bits(test_u64(rng), l);
+    k.q[1] = sotto_low_bits(test_u64(rng), l);
+    k.r_next = sotto_low_bits(test_u64(rng), l);
+    return k;
+}
+
+/* y / 2^f rounded to either side, equal to the reference, and b times it from the shares. */
+static void check_unit(sotto_truncation t, int64_t y, uint64_t c, uint64_t b, coins k)
+{
+    uint64_t truncated, a = sotto_low_bits((uint64_t)y - c, t.l);
+    views v;
+    uint64_t x = run_unit(t, a, c, b, k, &v, &truncated);
+    uint64_t low = sotto_low_bits((uint64_t)floor_shift(y, t.f), t.l_next);
+    uint64_t high = sotto_low_bits((uint64_t)-floor_shift(-y, t.f), t.l_next);
+    assert_true(truncated == low || truncated == high);
+    assert_int_equal(truncated, sotto_truncate_reference(t, (uint64_t)y, c));
+    assert_int_equal(x, b ? truncated : 0);
+}
+
+/* All values in range, all shares, all bits; the words of the OT at random. l_next below, at and above l - f and l. */
+static void test_units_exhaustive(void **state)
+{
+    (void)state;
+    sotto_rng rng = test_rng(test_seed(), 1);
+    static const sotto_truncation rings[] = {{6, 2, 6}, {6, 2, 4}, {6, 2, 3}, {6, 2, 9}, {6, 0, 6}, {6, 4, 5}, {5, 1, 8}, {3, 1, 3}};
+    for (size_t n = 0; n < sizeof rings / sizeof *rings; n++) {
+        sotto_truncation t = rings[n];
+        assert_ok(sotto_truncation_check(t));
+        int64_t low = -((int64_t)1 << (t.l - 2)), high = ((int64_t)1 << (t.l - 2)) - ((int64_t)1 << t.f);
+        for (int64_t y = low; y <= high; y++)
+            for (uint64_t c = 0; c < (uint64_t)1 << t.l; c++)
+                for (unsigned bits = 0; bits < 16; bits++) {
+                    coins k = random_coins(&rng, t);
+                    k.rho = bits & 1;
+                    k.pi = bits >> 1 & 1;
+                    k.tau = bits >> 2 & 1;
+                    check_unit(t, y, c, bits >> 3, k);
+                }
+    }
+}
+
+static void test_units_random(void **state)
+{
+    (void)state;
+    sotto_rng rng = test_rng(test_seed(), 2);
+    static const sotto_truncation rings[] = {{24, 7, 24}, {20, 9, 28}, {30, 12, 18}, {22, 0, 22}, {24, 7, 17}, {60, 30, 60}, {60, 1, 60}};
+    for (size_t n = 0; n < sizeof rings / sizeof *rings; n++) {
+        sotto_truncation t = rings[n];
+        assert_ok(sotto_truncation_check(t));
+        int64_t low = -((int64_t)1 << (t.l - 2)), high = ((int64_t)1 << (t.l - 2)) - ((int64_t)1 << t.f);
+        const int64_t edges[] = {low, low + 1, -1, 0, 1, high - 1, high};
+        for (int i = 0; i < 20000; i++) {
+            int64_t y = i < 700 ? edges[i % 7] : low + (int64_t)test_below(&rng, (uint64_t)(high - low) + 1);
+            check_unit(t, y, sotto_low_bits(test_u64(&rng), t.l), test_u64(&rng) & 1, random_coins(&rng, t));
+        }
+        assert_int_equal(sotto_truncate_reference(t, 0, sotto_low_bits(test_u64(&rng), t.l)), 0);
+    }
+}
+
+/* The sign equals the reference from the two windows, is right outside half a step, for all values and shares. */
+static void test_sign_exhaustive(void **state)
+{
+    (void)state;
+    static const struct {
+        sotto_sign_window w;
+        unsigned l;
+    } cases[] = {{{6, 2}, 7}, {{7, 0}, 7}, {{5, 3}, 8}, {{4, 1}, 4}, {{3, 2}, 5}};
+    for (size_t n = 0; n < sizeof cases / sizeof *cases; n++) {
+        sotto_sign_window w = cases[n].w;
+        int64_t half = w.j ? (int64_t)1 << (w.j - 1) : 0, top = (int64_t)1 << (w.k - 1);
+        for (int64_t y = -top + half; y < top - half; y++)
+            for (uint64_t c = 0; c < (uint64_t)1 << cases[n].l; c++) {
+                uint64_t a = sotto_low_bits((uint64_t)y - c, cases[n].l), at, ct;
+                sotto_sign_top_server(w, &at, &a, 1);
+                sotto_sign_top_client(w, &ct, &c, 1);
+                uint64_t b = 1 ^ (sotto_low_bits(at + ct, w.k - w.j) >> (w.k - w.j - 1));
+                assert_int_equal(b, sotto_sign_reference(w, (uint64_t)y, c));
+                if (y < -half)
+                    assert_int_equal(b, 0);
+                if (y >= half)
+                    assert_int_equal(b, 1);
+            }
+    }
+}
+
+/* What each side receives is uniform whatever the values are: d, Z at the client, w at the server (fixed y, c, b). */
+static void test_views(void **state)
+{
+    (void)state;
+    sotto_rng rng = test_rng(test_seed(), 3);
+    sotto_truncation t = {6, 2, 6};
+    enum { RUNS = 200000 };
+    static const int64_t values[] = {-16, -1, 0, 5, 12};
+    for (size_t n = 0; n < sizeof values / sizeof *values; n++)
+        for (uint64_t b = 0; b < 2; b++) {
+            uint64_t dz[128] = {0}, gw[128] = {0}, truncated;
+            uint64_t c = 37; /* any: the views must not depend on it */
+            for (int i = 0; i < RUNS; i++) {
+                views v;
+                (void)run_unit(t, sotto_low_bits((uint64_t)values[n] - c, t.l), c, b, random_coins(&rng, t), &v, &truncated);
+                dz[v.d << 6 | v.z]++;
+                gw[v.g << 6 | v.w]++;
+            }
+            assert_true(test_chi_square(dz, 128, RUNS) < test_chi_square_bound(128));
+            assert_true(test_chi_square(gw, 128, RUNS) < test_chi_square_bound(128));
+        }
+}
+
+static void test_refusals(void **state)
+{
+    (void)state;
+    assert_status(SOTTO_ERR_PARAMS, sotto_truncation_check((sotto_truncation){61, 2, 20}));
+    assert_status(SOTTO_ERR_PARAMS, sotto_truncation_check((sotto_truncation){20, 2, 61}));
+    assert_status(SOTTO_ERR_PARAMS, sotto_truncation_check((sotto_truncation){20, 19, 20}));
+    assert_status(SOTTO_ERR_PARAMS, sotto_truncation_check((sotto_truncation){20, 20, 10}));
+    assert_ok(sotto_truncation_check((sotto_truncation){20, 18, 20}));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_units_exhaustive), cmocka_unit_test(test_units_random), cmocka_unit_test(test_sign_exhaustive),
+        cmocka_unit_test(test_views),            cmocka_unit_test(test_refusals),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
