@@ -6,7 +6,7 @@ BUILD   ?= build
 ifeq ($(origin CC),default)
 CC := gcc
 endif
-MODULES ?= lib ring bfv nn
+MODULES ?= lib ring bfv garble nn
 PREFIX  ?= /usr/local
 OPT     ?= -O2
 

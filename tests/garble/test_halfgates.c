@@ -1,0 +1,226 @@
+/* Garbled against plain evaluation: all inputs and permute bits of a gate, whole circuits over many instances, what the evaluator
+ * sees, what a wrong label or table does. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "garble/gadgets.h"
+#include "garble/halfgates.h"
+#include "lib/ct.h"
+#include "lib/mem.h"
+#include "tests/support/support.h"
+
+static sotto_block random_block(const sotto_rng *rng)
+{
+    sotto_block b = {{test_u64(rng), test_u64(rng)}};
+    return b;
+}
+
+static sotto_block random_offset(const sotto_rng *rng)
+{
+    sotto_block b = random_block(rng);
+    b.w[0] |= 1;
+    return b;
+}
+
+static int same(sotto_block a, sotto_block b)
+{
+    return a.w[0] == b.w[0] && a.w[1] == b.w[1];
+}
+
+static sotto_hash salted(const sotto_rng *rng)
+{
+    return (sotto_hash){.salt = random_block(rng), .domain = SOTTO_DOMAIN_GARBLE, .direction = 1};
+}
+
+static sotto_block pick(sotto_block zero, sotto_block offset, unsigned bit)
+{
+    return bit ? sotto_block_xor(zero, offset) : zero;
+}
+
+/* One AND gate: the output label is the right one for all inputs and all permute bits. */
+static void test_gate_exhaustive(void **state)
+{
+    (void)state;
+    sotto_rng rng = test_rng(test_seed(), 1);
+    sotto_circuit c;
+    sotto_circuit_init(&c, 1, 1);
+    sotto_circuit_output(&c, sotto_gate_and(&c, 0, 1));
+    assert_ok(sotto_circuit_finish(&c));
+    for (unsigned bits = 0; bits < 16; bits++)
+        for (int i = 0; i < 20; i++) {
+            sotto_hash h = salted(&rng);
+            sotto_block offset = random_offset(&rng), zero[2], in[2], table[2], out_zero, out;
+            for (unsigned w = 0; w < 2; w++) {
+                zero[w] = random_block(&rng);
+                zero[w].w[0] = (zero[w].w[0] & ~(uint64_t)1) | (bits >> w & 1);
+                in[w] = pick(zero[w], offset, bits >> (2 + w) & 1);
+            }
+            uint64_t first = test_u64(&rng);
+            assert_ok(sotto_garble(&c, &h, offset, first, 1, zero, table, &out_zero));
+            assert_ok(sotto_evaluate(&c, &h, first, 1, in, table, &out));
+            assert_true(same(out, pick(out_zero, offset, (bits >> 2 & 1) & (bits >> 3))));
+        }
+    sotto_circuit_free(&c);
+}
+
+/* A circuit with everything random, `instances` times; evaluated in two calls to show that streaming changes nothing. */
+static void check_circuit(const sotto_circuit *c, size_t instances, const sotto_rng *rng)
+{
+    size_t inputs = sotto_circuit_inputs(c), tables = sotto_garble_table_blocks(c, instances);
+    sotto_block *zero = calloc(inputs * instances + 1, sizeof *zero), *in = calloc(inputs * instances + 1, sizeof *in);
+    sotto_block *table = calloc(tables + 1, sizeof *table), *out_zero = calloc(c->output_count * instances + 1, sizeof *out_zero);
+    sotto_block *out = calloc(c->output_count * instances + 1, sizeof *out);
+    uint8_t *bits = calloc(inputs * instances + 1, 1), *want = calloc(c->output_count, 1);
+    assert_true(zero && in && table && out_zero && out && bits && want);
+    sotto_hash h = salted(rng);
+    sotto_block offset = random_offset(rng);
+    for (size_t w = 0; w < inputs; w++)
+        for (size_t i = 0; i < instances; i++) {
+            size_t at = w * instances + i;
+            zero[at] = random_block(rng);
+            bits[i * inputs + w] = (uint8_t)(test_u64(rng) & 1);
+            in[at] = pick(zero[at], offset, bits[i * inputs + w]);
+        }
+    assert_ok(sotto_garble(c, &h, offset, 1000, instances, zero, table, out_zero));
+    assert_ok(sotto_evaluate(c, &h, 1000, instances, in, table, out));
+    for (size_t i = 0; i < instances; i++) {
+        assert_ok(sotto_circuit_run(c, want, bits + i * inputs));
+        for (uint32_t o = 0; o < c->output_count; o++) {
+            size_t at = o * instances + i;
+            assert_true(same(out[at], pick(out_zero[at], offset, want[o])));
+            assert_int_equal(sotto_permute_bit(out[at]) ^ sotto_permute_bit(out_zero[at]), want[o]);
+        }
+    }
+    free(want);
+    free(bits);
+    free(out);
+    free(out_zero);
+    free(table);
+    free(in);
+    free(zero);
+}
+
+static void test_circuits(void **state)
+{
+    (void)state;
+    sotto_rng rng = test_rng(test_seed(), 2);
+    static const size_t instances[] = {0, 1, 2, 63, 64, 65, 200};
+    for (size_t n = 0; n < sizeof instances / sizeof *instances; n++) {
+        sotto_circuit c;
+        assert_ok(sotto_circuit_sign(&c, 6));
+        check_circuit(&c, instances[n], &rng);
+        sotto_circuit_free(&c);
+        assert_ok(sotto_circuit_argmax(&c, 10, 20));
+        check_circuit(&c, instances[n], &rng);
+        sotto_circuit_free(&c);
+    }
+}
+
+/* Instances are independent of how the calls are cut: instance 5 alone has the tables it has among eight. */
+static void test_streaming(void **state)
+{
+    (void)state;
+    sotto_rng rng = test_rng(test_seed(), 3);
+    sotto_circuit c;
+    assert_ok(sotto_circuit_sign(&c, 4));
+    sotto_hash h = salted(&rng);
+    sotto_block offset = random_offset(&rng), zero[6 * 8], alone[6], table[6 * 8], table_alone[6], out[8], out_alone;
+    for (size_t i = 0; i < 6 * 8; i++)
+        zero[i] = random_block(&rng);
+    for (size_t w = 0; w < 6; w++)
+        alone[w] = zero[w * 8 + 5];
+    assert_ok(sotto_garble(&c, &h, offset, 70, 8, zero, table, out));
+    assert_ok(sotto_garble(&c, &h, offset, 75, 1, alone, table_alone, &out_alone));
+    assert_true(same(out[5], out_alone));
+    for (size_t g = 0; g < 3; g++)
+        assert_memory_equal(&table[2 * (g * 8 + 5)], &table_alone[2 * g], 2 * sizeof *table);
+    sotto_circuit_free(&c);
+}
+
+/* A flipped table bit or label bit changes some output label and crashes nothing; each half of the table matters to some input. */
+static void test_tampering(void **state)
+{
+    (void)state;
+    sotto_rng rng = test_rng(test_seed(), 4);
+    sotto_circuit c;
+    assert_ok(sotto_circuit_sign(&c, 3));
+    size_t hit[4] = {0};
+    for (int run = 0; run < 200; run++) {
+        sotto_hash h = salted(&rng);
+        sotto_block offset = random_offset(&rng), zero[4], in[4], table[4], out_zero, out, bad;
+        for (int w = 0; w < 4; w++) {
+            zero[w] = random_block(&rng);
+            in[w] = pick(zero[w], offset, (unsigned)test_u64(&rng) & 1);
+        }
+        assert_ok(sotto_garble(&c, &h, offset, 0, 1, zero, table, &out_zero));
+        assert_ok(sotto_evaluate(&c, &h, 0, 1, in, table, &out));
+        for (int t = 0; t < 4; t++) {
+            table[t].w[1] ^= 1;
+            assert_ok(sotto_evaluate(&c, &h, 0, 1, in, table, &bad));
+            hit[t] += !same(out, bad);
+            table[t].w[1] ^= 1;
+        }
+        in[run % 4].w[0] ^= 2;
+        assert_ok(sotto_evaluate(&c, &h, 0, 1, in, table, &bad));
+        assert_false(same(out, bad));
+    }
+    for (int t = 0; t < 4; t++) /* read when a permute bit is 1: half of the runs */
+        assert_true(hit[t] > 50 && hit[t] < 200);
+    sotto_circuit_free(&c);
+}
+
+/* Table bytes are uniform over runs with the same labels' values and fresh coins. */
+static void test_tables_uniform(void **state)
+{
+    (void)state;
+    sotto_rng rng = test_rng(test_seed(), 5);
+    sotto_circuit c;
+    assert_ok(sotto_circuit_sign(&c, 6));
+    uint64_t seen[256] = {0}, total = 0;
+    static sotto_block zero[10 * 64], table[2 * 5 * 64], out[64];
+    for (int run = 0; run < 100; run++) {
+        sotto_hash h = salted(&rng);
+        for (size_t i = 0; i < sizeof zero / sizeof *zero; i++)
+            zero[i] = random_block(&rng);
+        assert_ok(sotto_garble(&c, &h, random_offset(&rng), 0, 64, zero, table, out));
+        const uint8_t *bytes = (const uint8_t *)table;
+        for (size_t i = 0; i < sizeof table; i++, total++)
+            seen[bytes[i]]++;
+    }
+    assert_true(test_chi_square(seen, 256, total) < test_chi_square_bound(256));
+    sotto_circuit_free(&c);
+}
+
+static void test_refusals(void **state)
+{
+    (void)state;
+    sotto_rng rng = test_rng(test_seed(), 6);
+    sotto_circuit c;
+    assert_ok(sotto_circuit_sign(&c, 2));
+    sotto_hash h = salted(&rng);
+    sotto_block zero[2] = {random_block(&rng), random_block(&rng)}, table[2], out, offset = random_offset(&rng);
+    offset.w[0] ^= 1;
+    assert_status(SOTTO_ERR_ARG, sotto_garble(&c, &h, offset, 0, 1, zero, table, &out));
+    offset.w[0] ^= 1;
+    h.domain = SOTTO_DOMAIN_OT;
+    assert_status(SOTTO_ERR_ARG, sotto_garble(&c, &h, offset, 0, 1, zero, table, &out));
+    assert_status(SOTTO_ERR_ARG, sotto_evaluate(&c, &h, 0, 1, zero, table, &out));
+    h.domain = SOTTO_DOMAIN_GARBLE;
+    assert_int_equal(sotto_garble_table_blocks(&c, SIZE_MAX / 2), SIZE_MAX);
+    for (long k = 0; k < 2; k++) {
+        sotto_calloc_fail_after(k);
+        int rc = sotto_garble(&c, &h, offset, 0, 1, zero, table, &out);
+        sotto_calloc_fail_after(-1);
+        assert_int_equal(rc, SOTTO_ERR_MEMORY);
+    }
+    sotto_circuit_free(&c);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_gate_exhaustive), cmocka_unit_test(test_circuits),       cmocka_unit_test(test_streaming),
+        cmocka_unit_test(test_tampering),       cmocka_unit_test(test_tables_uniform), cmocka_unit_test(test_refusals),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
