@@ -6,7 +6,7 @@ BUILD   ?= build
 ifeq ($(origin CC),default)
 CC := gcc
 endif
-MODULES ?= lib ring bfv garble nn
+MODULES ?= lib ring bfv ot garble nn
 PREFIX  ?= /usr/local
 OPT     ?= -O2
 
@@ -18,14 +18,18 @@ ring_SRC   := modulus prime ntt ntt_ref rns poly sample
 bfv_SRC    := params keys encrypt evaluate encode noise wire flood answer
 ot_SRC     := base extension product lookup
 garble_SRC := circuit gadgets halfgates
-nn_SRC     := secure/linear secure/step
+nn_SRC     := model/model model/text model/weights model/deploy plain/float plain/program plain/fixed plain/calibrate \
+              secure/linear secure/step secure/network secure/frame secure/sign secure/unit secure/material secure/session client server
+# Part of the program, not of the library: these need OpenBLAS, zlib and libpng.
+train_SRC  := dataset tape train
+apps_SRC   := main cli image model train inspect eval serve infer demo bench
 
 lib_TEST    := err mem ct bytes rng cpu aes prg hash chan tcp pool support
 ring_TEST   := modulus prime ntt rns poly sample
 bfv_TEST    := params keys encrypt evaluate encode noise wire flood answer
-ot_TEST     := base extension product lookup
+ot_TEST     :=
 garble_TEST := circuit gadgets halfgates
-nn_TEST     := linear step
+nn_TEST     := linear step session
 
 WARN := -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes -Wundef -Werror
 # zmm and ymm code must not leak into portable files, so there is no -march here; files that need an extension name it below.
@@ -41,7 +45,7 @@ OBJ         := $(foreach m,$(MODULES),$(patsubst %,$(BUILD)/$(m)/%.o,$($(m)_SRC)
 SUPPORT_OBJ := $(BUILD)/tests/support/support.o
 TESTS       := $(foreach m,$(MODULES),$(patsubst %,$(BUILD)/tests/$(m)/test_%,$($(m)_TEST)))
 LIB         := $(BUILD)/libsotto.a
-HEADERS      = $(foreach m,$(MODULES),$(filter-out %internal.h %kernel.h %kernels.h,$(wildcard $(m)/*.h $(m)/*/*.h)))
+HEADERS      = $(foreach m,$(MODULES),$(filter-out %internal.h %kernel.h %kernels.h nn/train/%,$(wildcard $(m)/*.h $(m)/*/*.h)))
 
 BUILD_PACKAGES := gcc libc6-dev libgmp-dev libsodium-dev
 TEST_PACKAGES  := $(BUILD_PACKAGES) libcmocka-dev

@@ -321,6 +321,12 @@ static void name_peer(char out[64], const struct sockaddr *addr, socklen_t len)
 
 /* ---- connecting ---- */
 
+void sotto_tcp_shutdown(sotto_chan *c)
+{
+    if (c->ops == &tcp_ops)
+        (void)shutdown(((tcp *)c->ctx)->fd, SHUT_RDWR);
+}
+
 /* A connected socket in *fd, or an errno value; ETIMEDOUT at the deadline. */
 static int connect_one(const struct addrinfo *a, int64_t deadline, int *fd)
 {

@@ -18,6 +18,10 @@
  * names host, port and remedy. SOTTO_ERR_IO: unknown host, refused; SOTTO_ERR_TIMEOUT. On success the caller closes *out. */
 SOTTO_MUST_CHECK int sotto_tcp_connect(sotto_chan *out, const char *host, uint16_t port, unsigned timeout_ms);
 
+/* Ends the connection under the channel, whose waiting and later calls then fail with SOTTO_ERR_CLOSED or _IO; for stopping a thread that
+ * uses it. Safe from another thread as long as nobody closes the channel meanwhile; nothing for a channel of another kind. */
+void sotto_tcp_shutdown(sotto_chan *c);
+
 typedef struct sotto_tcp_listener sotto_tcp_listener;
 
 /* Listens on host ("127.0.0.1", "::", ...) and port; port 0 lets the system choose. "::" serves IPv4 as well; of a name

@@ -1,0 +1,204 @@
+#include "nn/model/deploy.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/mem.h"
+
+int sotto_model_copy(sotto_model *out, const sotto_model *m)
+{
+    int status = SOTTO_OK;
+    sotto_model copy = *m;
+    copy.nodes = sotto_calloc(m->node_cap, sizeof *copy.nodes);
+    copy.labels = m->labels == NULL ? NULL : sotto_calloc(m->label_count, sizeof *copy.labels);
+    memset(out, 0, sizeof *out);
+    if (copy.nodes == NULL || (m->labels != NULL && copy.labels == NULL)) {
+        sotto_free(copy.nodes);
+        sotto_free(copy.labels);
+        return sotto_fail(SOTTO_ERR_MEMORY, "no memory for a copy of the model");
+    }
+    memcpy(copy.nodes, m->nodes, m->node_count * sizeof *copy.nodes);
+    if (m->labels != NULL) {
+        memcpy(copy.labels, m->labels, m->label_count * sizeof *copy.labels);
+    }
+    for (size_t i = 0; i < m->node_count; i++) {
+        memset(copy.nodes[i].tensor, 0, sizeof copy.nodes[i].tensor);
+    }
+    for (size_t i = 0; i < m->node_count && status == SOTTO_OK; i++) {
+        for (unsigned t = 0; t < SOTTO_TENSORS_MAX && status == SOTTO_OK; t++) {
+            const size_t count = sotto_tensor_count(m, &m->nodes[i], t);
+            if (m->nodes[i].tensor[t] == NULL) {
+                continue;
+            }
+            copy.nodes[i].tensor[t] = sotto_calloc(count, sizeof(float));
+            if (copy.nodes[i].tensor[t] == NULL) {
+                status = sotto_fail(SOTTO_ERR_MEMORY, "no memory for a copy of the weights");
+            } else {
+                memcpy(copy.nodes[i].tensor[t], m->nodes[i].tensor[t], count * sizeof(float));
+            }
+        }
+    }
+    if (status != SOTTO_OK) {
+        sotto_model_free(&copy);
+        return status;
+    }
+    *out = copy;
+    return SOTTO_OK;
+}
+
+static size_t readers(const sotto_model *m, size_t node)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < m->node_count; i++) {
+        for (unsigned k = 0; k < sotto_op_inputs(m->nodes[i].op); k++) {
+            count += m->nodes[i].input[k] == node;
+        }
+    }
+    return count;
+}
+
+/* Takes node `at`, which reads one value, out of the graph; its readers read what it read. */
+static void remove_node(sotto_model *m, size_t at)
+{
+    const uint32_t source = m->nodes[at].input[0];
+    for (unsigned t = 0; t < SOTTO_TENSORS_MAX; t++) {
+        sotto_free_secret(m->nodes[at].tensor[t], sotto_tensor_count(m, &m->nodes[at], t), sizeof(float));
+    }
+    for (size_t i = 0; i < m->node_count; i++) {
+        for (unsigned k = 0; k < 2; k++) {
+            uint32_t *in = &m->nodes[i].input[k];
+            *in = *in == at ? source : *in > at ? *in - 1 : *in;
+        }
+    }
+    memmove(&m->nodes[at], &m->nodes[at + 1], (m->node_count - at - 1) * sizeof *m->nodes);
+    m->node_count--;
+}
+
+/* Puts a copy of *node before position `at`, reading what `at` reads first; `at`, now one further on, reads it. */
+static int insert_before(sotto_model *m, size_t at, const sotto_node *node)
+{
+    uint32_t index;
+    int status = sotto_model_append(m, node, &index);
+    if (status != SOTTO_OK) {
+        return status;
+    }
+    sotto_node added = *node;
+    added.input[0] = m->nodes[at].input[0];
+    memmove(&m->nodes[at + 1], &m->nodes[at], (m->node_count - 1 - at) * sizeof *m->nodes);
+    m->nodes[at] = added;
+    for (size_t i = at + 1; i < m->node_count; i++) {
+        for (unsigned k = 0; k < 2; k++) {
+            m->nodes[i].input[k] += m->nodes[i].input[k] >= at;
+        }
+    }
+    m->nodes[at + 1].input[0] = (uint32_t)at;
+    return SOTTO_OK;
+}
+
+/* w' = w g / sqrt(v + eps), b' = (b - mean) g / sqrt(v + eps) + beta, per output channel. */
+static int fold(sotto_model *m, size_t at)
+{
+    const sotto_node *bn = &m->nodes[at];
+    sotto_node *linear = &m->nodes[bn->input[0]];
+    if (!sotto_op_is_linear(linear->op) || readers(m, bn->input[0]) != 1) {
+        return sotto_fail(SOTTO_ERR_UNSUPPORTED, "node %s: a batch norm can be folded only into a conv or dense node that feeds nothing else",
+                          bn->name);
+    }
+    if (bn->tensor[0] != NULL && linear->tensor[0] != NULL) {
+        const size_t per = sotto_tensor_count(m, linear, 0) / linear->out;
+        for (uint32_t c = 0; c < linear->out; c++) {
+            const double factor = bn->tensor[0][c] / sqrt((double)bn->tensor[3][c] + SOTTO_BATCHNORM_EPSILON);
+            for (size_t i = 0; i < per; i++) {
+                float *w = &linear->tensor[0][c * per + i];
+                *w = (float)(*w * factor);
+            }
+            linear->tensor[1][c] = (float)(((double)linear->tensor[1][c] - bn->tensor[2][c]) * factor + bn->tensor[1][c]);
+        }
+    }
+    memset(&linear->plan, 0, sizeof linear->plan);
+    remove_node(m, at);
+    return SOTTO_OK;
+}
+
+/* relu, maxpool -> maxpool, relu: their names go along. */
+static void swap_with_relu(sotto_model *m, size_t pool)
+{
+    const uint32_t relu = m->nodes[pool].input[0];
+    sotto_node first = m->nodes[relu], second = m->nodes[pool];
+    second.input[0] = first.input[0];
+    first.input[0] = relu;
+    memset(&first.plan, 0, sizeof first.plan);
+    memset(&second.plan, 0, sizeof second.plan);
+    m->nodes[relu] = second;
+    m->nodes[pool] = first;
+}
+
+/* A value whose client share is a uniform mask that no other word of it repeats. */
+static int fresh(const sotto_model *m, size_t node)
+{
+    const sotto_node *n = &m->nodes[node];
+    switch (n->op) {
+    case SOTTO_OP_INPUT:
+    case SOTTO_OP_RELU:
+    case SOTTO_OP_IDENTITY:
+        return 1;
+    case SOTTO_OP_FLATTEN:
+    case SOTTO_OP_GLOBALAVG:
+        return fresh(m, n->input[0]);
+    case SOTTO_OP_AVGPOOL:
+        return n->stride_h >= n->kernel_h && n->stride_w >= n->kernel_w && fresh(m, n->input[0]);
+    default:
+        return 0;
+    }
+}
+
+static int insert_identity(sotto_model *m, size_t linear)
+{
+    sotto_node node = {.op = SOTTO_OP_IDENTITY, .groups = 1};
+    const int n = snprintf(node.name, sizeof node.name, "%.28s.in", m->nodes[linear].name);
+    if (n < 0 || sotto_model_find(m, node.name) != SIZE_MAX) {
+        return sotto_fail(SOTTO_ERR_FORMAT, "node %s: the name %s, which its identity unit needs, is taken; rename that node",
+                          m->nodes[linear].name, node.name);
+    }
+    return insert_before(m, linear, &node);
+}
+
+static int rewrite(sotto_model *m)
+{
+    int status = SOTTO_OK;
+    for (size_t i = 1; i < m->node_count && status == SOTTO_OK; i++) {
+        if (m->nodes[i].op == SOTTO_OP_BATCHNORM) {
+            status = fold(m, i--);
+        }
+    }
+    for (size_t i = 1; i < m->node_count && status == SOTTO_OK; i++) {
+        const uint32_t in = m->nodes[i].input[0];
+        if (m->nodes[i].op == SOTTO_OP_MAXPOOL && m->nodes[in].op == SOTTO_OP_RELU && readers(m, in) == 1) {
+            swap_with_relu(m, i);
+        }
+    }
+    for (size_t i = 1; i < m->node_count && status == SOTTO_OK; i++) {
+        if (sotto_op_is_linear(m->nodes[i].op) && !fresh(m, m->nodes[i].input[0])) {
+            status = insert_identity(m, i++);
+        }
+    }
+    return status == SOTTO_OK ? sotto_model_infer_shapes(m) : status;
+}
+
+int sotto_model_deploy(sotto_model *m)
+{
+    sotto_model work;
+    int status = sotto_model_copy(&work, m);
+    if (status != SOTTO_OK) {
+        return status;
+    }
+    status = rewrite(&work);
+    if (status != SOTTO_OK) {
+        sotto_model_free(&work);
+        return status;
+    }
+    sotto_model_free(m);
+    *m = work;
+    return SOTTO_OK;
+}

@@ -1,0 +1,17 @@
+/* From the graph that is trained to the graph that is deployed: the same function, in a form that the protocol can run. */
+#ifndef SOTTO_NN_MODEL_DEPLOY_H
+#define SOTTO_NN_MODEL_DEPLOY_H
+
+#include "nn/model/model.h"
+
+/* Rewrites *m in place, weights included when it has them (a model without weights is rewritten alike):
+ *  - batch norm after a linear node that feeds nothing else is folded into it; any other batch norm is SOTTO_ERR_UNSUPPORTED;
+ *  - a maxpool whose input is a relu that feeds nothing else changes places with it (the maximum commutes with relu, which then runs on fewer values);
+ *  - where a linear node reads a value that is no fresh mask (not the input, a unit, or one of these through flatten, globalavg or a pool
+ *    whose windows do not overlap), an identity node named <linear>.in is put between.
+ * A plan that is present is dropped where nodes change. Idempotent. SOTTO_ERR_MEMORY, SOTTO_ERR_LIMIT; on failure *m is unchanged. */
+SOTTO_MUST_CHECK int sotto_model_deploy(sotto_model *m);
+/* Deep copy, weights included. */
+SOTTO_MUST_CHECK int sotto_model_copy(sotto_model *out, const sotto_model *m);
+
+#endif

@@ -1,0 +1,186 @@
+#include "nn/plain/fixed.h"
+
+#include <string.h>
+
+#include "lib/ct.h"
+#include "lib/mem.h"
+
+struct sotto_fixed_run {
+    const sotto_program *p;
+    const sotto_program_weights *w;
+    uint64_t **value;             /* per step, modulo its ring */
+    uint64_t *x, *y, *share, *share_y; /* scratch: what a step reads */
+    int64_t *centred;
+    size_t most;                  /* words of the largest value */
+};
+
+int sotto_fixed_run_new(sotto_fixed_run **out, const sotto_program *p, const sotto_program_weights *w)
+{
+    *out = NULL;
+    sotto_fixed_run *run = sotto_calloc(1, sizeof *run);
+    if (run == NULL) {
+        return sotto_fail(SOTTO_ERR_MEMORY, "no memory for fixed-point inference");
+    }
+    run->p = p;
+    run->w = w;
+    run->value = sotto_calloc(p->step_count, sizeof *run->value);
+    int bad = run->value == NULL;
+    for (size_t i = 0; !bad && i < p->step_count; i++) {
+        run->value[i] = sotto_calloc(p->steps[i].words, sizeof **run->value);
+        run->most = p->steps[i].words > run->most ? p->steps[i].words : run->most;
+        bad = run->value[i] == NULL;
+    }
+    uint64_t **const scratch[4] = {&run->x, &run->y, &run->share, &run->share_y};
+    for (size_t i = 0; !bad && i < 4; i++) {
+        *scratch[i] = sotto_calloc(run->most, sizeof **scratch[i]);
+        bad = *scratch[i] == NULL;
+    }
+    run->centred = bad ? NULL : sotto_calloc(run->most, sizeof *run->centred);
+    if (run->centred == NULL) {
+        sotto_fixed_run_free(run);
+        return sotto_fail(SOTTO_ERR_MEMORY, "no memory for the values of %zu steps", p->step_count);
+    }
+    *out = run;
+    return SOTTO_OK;
+}
+
+void sotto_fixed_run_free(sotto_fixed_run *run)
+{
+    if (run == NULL) {
+        return;
+    }
+    for (size_t i = 0; run->value != NULL && i < run->p->step_count; i++) {
+        sotto_free_secret(run->value[i], run->p->steps[i].words, sizeof **run->value);
+    }
+    sotto_free(run->value);
+    sotto_free_secret(run->x, run->most, sizeof *run->x);
+    sotto_free_secret(run->y, run->most, sizeof *run->y);
+    sotto_free_secret(run->share, run->most, sizeof *run->share);
+    sotto_free_secret(run->share_y, run->most, sizeof *run->share_y);
+    sotto_free_secret(run->centred, run->most, sizeof *run->centred);
+    sotto_free(run);
+}
+
+static int64_t centre(uint64_t x, unsigned l)
+{
+    return (int64_t)(x << (64 - l)) >> (64 - l);
+}
+
+/* y / 2^f, half a unit rounded up. */
+static uint64_t truncate_plain(sotto_truncation t, uint64_t y)
+{
+    const int64_t half = t.f > 0 ? INT64_C(1) << (t.f - 1) : 0;
+    return sotto_low_bits((uint64_t)((centre(y, t.l) + half) >> t.f), t.l_next);
+}
+
+static uint64_t outside(uint64_t y, unsigned l, unsigned k)
+{
+    const int64_t v = centre(y, l), bound = INT64_C(1) << (k - 1);
+    return v < -bound || v >= bound;
+}
+
+/* out = sign ? truncation of x : 0 for relu, truncation alone for identity; share NULL: plain. */
+static uint64_t units(const sotto_step_info *s, uint64_t *out, const uint64_t *x, const uint64_t *share)
+{
+    const sotto_truncation t = s->truncation;
+    uint64_t wraps = 0;
+    for (size_t i = 0; i < s->units; i++) {
+        const uint64_t y = sotto_low_bits(x[i], t.l), c = share == NULL ? 0 : sotto_low_bits(share[i], t.l);
+        wraps += outside(y, t.l, s->k);
+        out[i] = share == NULL ? truncate_plain(t, y) : sotto_truncate_reference(t, y, c);
+        if (s->sign) {
+            const uint64_t positive = share == NULL ? (uint64_t)(centre(y, t.l) >= 0) : sotto_sign_reference(s->sign_window, y, c);
+            out[i] *= positive;
+        }
+    }
+    return wraps;
+}
+
+static uint64_t maximum(sotto_fixed_run *run, const sotto_step_info *s, uint64_t *out, const uint64_t *x, const uint64_t *share)
+{
+    const size_t area = sotto_shape_words(s->shape), read = run->p->steps[s->in[0]].words;
+    sotto_step_pairs(s, run->x, run->y, x);
+    if (share != NULL) {
+        sotto_step_pairs(s, run->share, run->share_y, share);
+    }
+    const uint64_t wraps = units(s, out, run->x, share == NULL ? NULL : run->share);
+    for (size_t i = 0; i < s->units; i++) {
+        out[i] += run->y[i];
+    }
+    if (s->words > s->units) {
+        memcpy(out + s->units, x + read - area, area * sizeof *out);
+    }
+    return wraps;
+}
+
+static void linear(const sotto_fixed_run *run, const sotto_step_info *s, size_t at, uint64_t *out, const uint64_t *x)
+{
+    const size_t area = (size_t)s->shape.h * s->shape.w;
+    for (uint32_t c = 0; c < s->shape.c; c++) {
+        for (size_t i = 0; i < area; i++) {
+            out[c * area + i] = (uint64_t)run->w->bias[at][c];
+        }
+    }
+    sotto_linear_apply(out, &s->linear, run->w->weights[at], x);
+}
+
+void sotto_fixed_infer(sotto_fixed_run *run, int64_t *logits, const int64_t *x, const sotto_fixed_options *options, uint64_t *wraps)
+{
+    const sotto_program *p = run->p;
+    const sotto_fixed_options plain = {0};
+    uint64_t wrapped = 0;
+    options = options == NULL ? &plain : options;
+    for (size_t at = 0; at < p->step_count; at++) {
+        const sotto_step_info *s = &p->steps[at], *from = &p->steps[s->in[0]];
+        const uint64_t *in = run->value[s->in[0]];
+        const uint64_t *share = options->share == NULL || at == 0 ? NULL : options->share(options->ctx, s->in[0]);
+        uint64_t *out = run->value[at];
+        switch (s->op) {
+        case SOTTO_STEP_INPUT:
+            memcpy(out, x, s->words * sizeof *out);
+            break;
+        case SOTTO_STEP_LINEAR:
+            linear(run, s, at, out, in);
+            break;
+        case SOTTO_STEP_ADD:
+            sotto_step_add(s, out, in, run->value[s->in[1]]);
+            break;
+        case SOTTO_STEP_SUM:
+            sotto_step_sum(s, from->shape, out, in);
+            break;
+        case SOTTO_STEP_GATHER:
+            sotto_step_gather(s, from->shape, out, in);
+            break;
+        case SOTTO_STEP_MAX:
+            wrapped += maximum(run, s, out, in, share);
+            break;
+        case SOTTO_STEP_UNIT:
+            wrapped += units(s, out, in, share);
+            break;
+        }
+        for (size_t i = 0; i < s->words; i++) {
+            out[i] = sotto_low_bits(out[i], s->l);
+            run->centred[i] = centre(out[i], s->l);
+        }
+        if (options->seen != NULL) {
+            options->seen(options->ctx, at, run->centred, s->words);
+        }
+    }
+    const sotto_step_info *last = &p->steps[p->step_count - 1];
+    for (size_t i = 0; i < last->words; i++) {
+        wrapped += last->k < last->l && outside(run->value[p->step_count - 1][i], last->l, last->k);
+        logits[i] = run->centred[i];
+    }
+    if (wraps != NULL) {
+        *wraps += wrapped;
+    }
+}
+
+size_t sotto_argmax_int(const int64_t *x, size_t count)
+{
+    size_t best = 0;
+    for (size_t i = 1; i < count; i++) {
+        best = x[i] > x[best] ? i : best;
+    }
+    return best;
+}

@@ -1,0 +1,467 @@
+#include "nn/plain/program.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "lib/ct.h"
+#include "lib/mem.h"
+
+#define RING_MAX 60u
+#define SHIFT_MAX 30
+
+/* ---- compiling: forwards ---------------------------------------------------------------------------------------- */
+
+typedef struct compiler {
+    const sotto_model *m;
+    sotto_program *p;
+    size_t cap;
+    unsigned *need; /* per step: the bits that its readers ask for */
+    int *fresh;     /* per step: the client's share is a uniform mask, no word of which repeats */
+} compiler;
+
+static int refuse(const sotto_node *n, const char *reason)
+{
+    return sotto_fail(SOTTO_ERR_PARAMS, "node %s: %s", n->name, reason);
+}
+
+static uint32_t add_step(compiler *c, const sotto_step_info *s)
+{
+    c->p->steps[c->p->step_count] = *s;
+    return (uint32_t)c->p->step_count++;
+}
+
+static int check_unit_plan(const sotto_node *n)
+{
+    const sotto_node_plan *plan = &n->plan;
+    if (!plan->present) {
+        return refuse(n, "the plan has no line for it; calibrate the model (sotto train does)");
+    }
+    if (plan->k < 2 || plan->k > 50) {
+        return refuse(n, "k is out of range; expected 2 to 50");
+    }
+    if ((n->op == SOTTO_OP_RELU || n->op == SOTTO_OP_MAXPOOL) && (plan->u < 2 || plan->u > plan->k)) {
+        return refuse(n, "u is out of range; expected 2 to k");
+    }
+    if (sotto_op_is_unit(n->op) && plan->f > 40) {
+        return refuse(n, "f is out of range; expected 0 to 40");
+    }
+    return SOTTO_OK;
+}
+
+static int compile_linear(compiler *c, const sotto_node *n, sotto_step_info *s)
+{
+    const sotto_step_info *in = &c->p->steps[s->in[0]];
+    const sotto_shape x = c->m->nodes[n->input[0]].shape;
+    const sotto_node_plan *plan = &n->plan;
+    if (!plan->present || !(plan->weight_scale > 0.0) || !isfinite(plan->weight_scale) || plan->weight_bits < 2 || plan->weight_bits > 16) {
+        return refuse(n, "the plan has no weight-scale above 0 and weight-bits 2 to 16; calibrate the model");
+    }
+    if (!c->fresh[s->in[0]]) {
+        return refuse(n, "a linear node reads a value that is no fresh mask; insert an identity node (deployment does)");
+    }
+    s->op = SOTTO_STEP_LINEAR;
+    s->scale = in->scale * plan->weight_scale;
+    s->linear = n->op == SOTTO_OP_DENSE
+                    ? (sotto_linear_shape){.in_c = (uint32_t)in->words, .in_h = 1, .in_w = 1, .out_c = n->out, .kernel_h = 1,
+                                           .kernel_w = 1, .stride_h = 1, .stride_w = 1, .groups = 1}
+                    : (sotto_linear_shape){.in_c = x.c, .in_h = x.h, .in_w = x.w, .out_c = n->out, .kernel_h = n->kernel_h,
+                                           .kernel_w = n->kernel_w, .stride_h = n->stride_h, .stride_w = n->stride_w,
+                                           .pad_top = n->pad_top, .pad_left = n->pad_left, .pad_bottom = n->pad_bottom,
+                                           .pad_right = n->pad_right, .groups = n->groups};
+    s->linear.weight_bits = plan->weight_bits;
+    c->p->coefficients += (double)s->words;
+    return SOTTO_OK;
+}
+
+static int compile_add(compiler *c, const sotto_node *n, sotto_step_info *s)
+{
+    const double scale[2] = {c->p->steps[s->in[0]].scale, c->p->steps[s->in[1]].scale};
+    s->op = SOTTO_STEP_ADD;
+    s->scale = fmin(scale[0], scale[1]);
+    for (unsigned k = 0; k < 2; k++) {
+        const double shift = log2(scale[k] / s->scale), whole = nearbyint(shift);
+        if (!(whole >= 0.0) || whole > SHIFT_MAX || fabs(shift - whole) > 1e-6) {
+            return refuse(n, "the scales of its inputs do not differ by a power of two up to 2^30; calibrate the model again");
+        }
+        s->shift[k] = (unsigned)whole;
+    }
+    return SOTTO_OK;
+}
+
+static sotto_window window_of(const sotto_node *n, sotto_shape in)
+{
+    if (n->op == SOTTO_OP_GLOBALAVG) {
+        return (sotto_window){in.h, in.w, in.h, in.w, 0, 0};
+    }
+    return (sotto_window){n->kernel_h, n->kernel_w, n->stride_h, n->stride_w, n->pad_top, n->pad_left};
+}
+
+/* GATHER and a tree of MAX steps. */
+static int compile_maxpool(compiler *c, const sotto_node *n, sotto_step_info *s)
+{
+    const size_t area = sotto_shape_words(n->shape);
+    int status = check_unit_plan(n);
+    if (status != SOTTO_OK) {
+        return status;
+    }
+    s->op = SOTTO_STEP_GATHER;
+    s->scale = c->p->steps[s->in[0]].scale;
+    s->window = window_of(n, c->m->nodes[n->input[0]].shape);
+    const uint64_t ways = (uint64_t)n->kernel_h * n->kernel_w;
+    if (ways * area > SOTTO_VALUES_MAX) {
+        return refuse(n, "the windows of a maximum hold too many values");
+    }
+    s->ways = (uint32_t)ways;
+    s->words = s->ways * area;
+    uint32_t last = add_step(c, s);
+    for (uint32_t left = s->ways; left > 1; left = (left + 1) / 2) {
+        sotto_step_info max = {.op = SOTTO_STEP_MAX, .node = s->node, .in = {last}, .shape = n->shape, .scale = s->scale};
+        max.ways = (left + 1) / 2;
+        max.words = max.ways * area;
+        max.units = left / 2 * area;
+        max.sign = 1;
+        max.k = n->plan.k;
+        max.sign_window = (sotto_sign_window){n->plan.k, n->plan.k - n->plan.u};
+        c->p->relus += max.units;
+        last = add_step(c, &max);
+    }
+    c->p->step_of[s->node] = last;
+    return SOTTO_OK;
+}
+
+static int compile_node(compiler *c, size_t index)
+{
+    const sotto_node *n = &c->m->nodes[index];
+    sotto_program *p = c->p;
+    sotto_step_info s = {.node = (uint32_t)index, .shape = n->shape, .ways = 1, .words = sotto_shape_words(n->shape)};
+    const sotto_shape in = c->m->nodes[n->input[0]].shape;
+    int status = SOTTO_OK, fresh = 0;
+    for (unsigned k = 0; k < sotto_op_inputs(n->op); k++) {
+        s.in[k] = p->step_of[n->input[k]];
+    }
+    const sotto_step_info *from = index > 0 ? &p->steps[s.in[0]] : NULL;
+    switch (n->op) {
+    case SOTTO_OP_INPUT:
+        if (!n->plan.present || !(n->plan.scale > 0.0) || !isfinite(n->plan.scale) || n->plan.bits < 2 || n->plan.bits > 16) {
+            return refuse(n, "the plan has no scale above 0 and bits 2 to 16; calibrate the model");
+        }
+        s.op = SOTTO_STEP_INPUT;
+        s.scale = n->plan.scale;
+        fresh = 1;
+        break;
+    case SOTTO_OP_CONV:
+    case SOTTO_OP_DENSE:
+        status = compile_linear(c, n, &s);
+        break;
+    case SOTTO_OP_RELU:
+    case SOTTO_OP_IDENTITY:
+        status = check_unit_plan(n);
+        s.op = SOTTO_STEP_UNIT;
+        s.units = s.words;
+        s.scale = ldexp(from->scale, (int)n->plan.f);
+        s.sign = n->op == SOTTO_OP_RELU;
+        s.k = n->plan.k;
+        if (s.sign) {
+            s.sign_window = (sotto_sign_window){n->plan.k, n->plan.k - n->plan.u};
+            p->relus += s.units;
+        }
+        fresh = 1;
+        break;
+    case SOTTO_OP_ADD:
+        status = compile_add(c, n, &s);
+        break;
+    case SOTTO_OP_AVGPOOL:
+    case SOTTO_OP_GLOBALAVG:
+        s.op = SOTTO_STEP_SUM;
+        s.window = window_of(n, in);
+        s.scale = from->scale / ((double)s.window.kernel_h * s.window.kernel_w);
+        fresh = c->fresh[s.in[0]] && s.window.stride_h >= s.window.kernel_h && s.window.stride_w >= s.window.kernel_w;
+        break;
+    case SOTTO_OP_MAXPOOL:
+        return compile_maxpool(c, n, &s);
+    case SOTTO_OP_FLATTEN:
+        p->step_of[index] = s.in[0];
+        return SOTTO_OK;
+    case SOTTO_OP_BATCHNORM:
+    case SOTTO_OP_COUNT:
+        return sotto_fail(SOTTO_ERR_UNSUPPORTED, "node %s: %s is not part of a deployed network; deploy the model first", n->name,
+                          sotto_op_name(n->op));
+    }
+    if (status == SOTTO_OK) {
+        p->step_of[index] = add_step(c, &s);
+        c->fresh[p->step_of[index]] = fresh;
+    }
+    return status;
+}
+
+/* ---- compiling: rings, backwards --------------------------------------------------------------------------------- */
+
+static void ask(compiler *c, uint32_t step, unsigned bits)
+{
+    c->need[step] = bits > c->need[step] ? bits : c->need[step];
+}
+
+static void assign_ring(compiler *c, size_t at)
+{
+    sotto_step_info *s = &c->p->steps[at];
+    s->l = c->need[at];
+    switch (s->op) {
+    case SOTTO_STEP_INPUT:
+        break;
+    case SOTTO_STEP_UNIT:
+        ask(c, s->in[0], s->k + 1);
+        break;
+    case SOTTO_STEP_MAX:
+        s->l = s->l > s->k ? s->l : s->k;
+        ask(c, s->in[0], s->l);
+        break;
+    case SOTTO_STEP_ADD:
+        for (unsigned k = 0; k < 2; k++) {
+            ask(c, s->in[k], s->l > s->shift[k] + 2 ? s->l - s->shift[k] : 2);
+        }
+        break;
+    case SOTTO_STEP_LINEAR:
+    case SOTTO_STEP_SUM:
+    case SOTTO_STEP_GATHER:
+        ask(c, s->in[0], s->l);
+        break;
+    }
+}
+
+/* Rings are known: what a unit reads is held in the ring of the step before it. */
+static int check_step(const compiler *c, size_t at)
+{
+    sotto_step_info *s = &c->p->steps[at];
+    const sotto_node *n = &c->m->nodes[s->node];
+    int status = SOTTO_OK;
+    if (s->l > RING_MAX || s->l < 2) {
+        return sotto_fail(SOTTO_ERR_PARAMS, "node %s: its ring would have %u bits; 2 to %u are possible: smaller k", n->name, s->l, RING_MAX);
+    }
+    if (s->op == SOTTO_STEP_UNIT) {
+        s->truncation = (sotto_truncation){c->p->steps[s->in[0]].l, n->plan.f, s->l};
+        status = sotto_truncation_check(s->truncation);
+    } else if (s->op == SOTTO_STEP_MAX) {
+        s->truncation = (sotto_truncation){s->l, 0, s->l};
+        status = sotto_truncation_check(s->truncation);
+    } else if (s->op == SOTTO_STEP_LINEAR) {
+        uint32_t h, w;
+        status = sotto_linear_out_size(&s->linear, &h, &w);
+    }
+    return status == SOTTO_OK ? SOTTO_OK : sotto_fail_context(status, "node %s", n->name);
+}
+
+static int compile(compiler *c)
+{
+    const sotto_model *m = c->m;
+    sotto_program *p = c->p;
+    int status = SOTTO_OK;
+    for (size_t i = 0; i < m->node_count && status == SOTTO_OK; i++) {
+        status = compile_node(c, i);
+    }
+    if (status != SOTTO_OK) {
+        return status;
+    }
+    const sotto_node *last = &m->nodes[m->node_count - 1];
+    const uint32_t output = p->step_of[m->node_count - 1];
+    if (output + 1 != p->step_count || p->steps[output].op == SOTTO_STEP_UNIT || p->steps[output].op == SOTTO_STEP_INPUT) {
+        return refuse(last, "the output is a unit, or not what the last node computes; end with a linear node, a pool or an addition");
+    }
+    if (!last->plan.present || last->plan.k < 2 || last->plan.k > 50) {
+        return refuse(last, "the plan of the output has no k; expected 2 to 50");
+    }
+    p->steps[output].k = last->plan.k;
+    ask(c, output, last->plan.k);
+    for (size_t i = p->step_count; i-- > 0;) {
+        assign_ring(c, i);
+    }
+    for (size_t i = 0; i < p->step_count && status == SOTTO_OK; i++) {
+        if (c->need[i] == 0 && i != output) {
+            status = refuse(&m->nodes[p->steps[i].node], "nothing reads it; remove it");
+        } else {
+            status = check_step(c, i);
+        }
+    }
+    p->input_words = p->steps[0].words;
+    p->output_words = p->steps[output].words;
+    return status;
+}
+
+int sotto_program_new(sotto_program *p, const sotto_model *m)
+{
+    memset(p, 0, sizeof *p);
+    size_t cap = m->node_count;
+    for (size_t i = 0; i < m->node_count; i++) {
+        cap += m->nodes[i].op == SOTTO_OP_MAXPOOL ? 32 : 0; /* a kernel has at most 2^32 positions */
+    }
+    compiler c = {m, p, cap, sotto_calloc(cap, sizeof *c.need), sotto_calloc(cap, sizeof *c.fresh)};
+    p->steps = sotto_calloc(cap, sizeof *p->steps);
+    p->step_of = sotto_calloc(m->node_count, sizeof *p->step_of);
+    p->node_count = m->node_count;
+    const int status = c.need == NULL || c.fresh == NULL || p->steps == NULL || p->step_of == NULL
+                           ? sotto_fail(SOTTO_ERR_MEMORY, "no memory for a program of %zu steps", cap)
+                           : compile(&c);
+    sotto_free(c.need);
+    sotto_free(c.fresh);
+    if (status != SOTTO_OK) {
+        sotto_program_free(p);
+    }
+    return status;
+}
+
+void sotto_program_free(sotto_program *p)
+{
+    sotto_free(p->steps);
+    sotto_free(p->step_of);
+    memset(p, 0, sizeof *p);
+}
+
+/* ---- weights ---------------------------------------------------------------------------------------------------- */
+
+static int64_t clamp_round(double x, double low, double high)
+{
+    const double r = nearbyint(x);
+    return (int64_t)(r < low ? low : r > high ? high : r);
+}
+
+static int step_weights(sotto_program_weights *w, const sotto_step_info *s, const sotto_node *n, size_t at)
+{
+    const size_t per = (size_t)(s->linear.in_c / s->linear.groups) * s->linear.kernel_h * s->linear.kernel_w;
+    const size_t count = per * s->linear.out_c;
+    const double most = ldexp(1.0, (int)s->linear.weight_bits - 1), bound = ldexp(1.0, (int)s->l - 1);
+    w->weight_counts[at] = count;
+    w->bias_counts[at] = s->linear.out_c;
+    w->weights[at] = sotto_calloc(count, sizeof **w->weights);
+    w->bias[at] = sotto_calloc(s->linear.out_c, sizeof **w->bias);
+    if (w->weights[at] == NULL || w->bias[at] == NULL) {
+        return sotto_fail(SOTTO_ERR_MEMORY, "no memory for the weights of node %s", n->name);
+    }
+    for (size_t i = 0; i < count; i++) {
+        w->weights[at][i] = (int32_t)clamp_round(n->tensor[0][i] / n->plan.weight_scale, -most, most);
+    }
+    for (uint32_t i = 0; i < s->linear.out_c; i++) {
+        const double bias = n->tensor[1][i] / s->scale;
+        if (!(bias >= -bound) || !(bias < bound - 1.0)) {
+            return refuse(n, "a bias does not fit its ring; calibrate the model again");
+        }
+        w->bias[at][i] = (int64_t)nearbyint(bias);
+    }
+    return SOTTO_OK;
+}
+
+int sotto_program_weights_new(sotto_program_weights *w, const sotto_program *p, const sotto_model *m)
+{
+    memset(w, 0, sizeof *w);
+    if (!sotto_model_has_weights(m)) {
+        return sotto_fail(SOTTO_ERR_ARG, "the model was loaded without its weights");
+    }
+    w->step_count = p->step_count;
+    w->weights = sotto_calloc(p->step_count, sizeof *w->weights);
+    w->bias = sotto_calloc(p->step_count, sizeof *w->bias);
+    w->weight_counts = sotto_calloc(p->step_count, sizeof *w->weight_counts);
+    w->bias_counts = sotto_calloc(p->step_count, sizeof *w->bias_counts);
+    int status = SOTTO_OK;
+    if (w->weights == NULL || w->bias == NULL || w->weight_counts == NULL || w->bias_counts == NULL) {
+        status = sotto_fail(SOTTO_ERR_MEMORY, "no memory for the weights of %zu steps", p->step_count);
+    }
+    for (size_t i = 0; i < p->step_count && status == SOTTO_OK; i++) {
+        if (p->steps[i].op == SOTTO_STEP_LINEAR) {
+            status = step_weights(w, &p->steps[i], &m->nodes[p->steps[i].node], i);
+        }
+    }
+    if (status != SOTTO_OK) {
+        sotto_program_weights_free(w);
+    }
+    return status;
+}
+
+void sotto_program_weights_free(sotto_program_weights *w)
+{
+    if (w->weights != NULL && w->bias != NULL && w->weight_counts != NULL && w->bias_counts != NULL) {
+        for (size_t i = 0; i < w->step_count; i++) {
+            sotto_free_secret(w->weights[i], w->weight_counts[i], sizeof **w->weights);
+            sotto_free_secret(w->bias[i], w->bias_counts[i], sizeof **w->bias);
+        }
+    }
+    sotto_free(w->weights);
+    sotto_free(w->bias);
+    sotto_free(w->weight_counts);
+    sotto_free(w->bias_counts);
+    memset(w, 0, sizeof *w);
+}
+
+void sotto_program_input(const sotto_program *p, const sotto_model *m, int64_t *x, const uint8_t *pixels)
+{
+    const sotto_shape s = p->steps[0].shape;
+    const double bound = ldexp(1.0, (int)m->nodes[0].plan.bits - 1);
+    const size_t area = (size_t)s.h * s.w;
+    for (uint32_t c = 0; c < s.c; c++) {
+        for (size_t i = 0; i < area; i++) {
+            const double v = (pixels[c * area + i] / 255.0 - m->mean[c]) / m->std[c];
+            x[c * area + i] = clamp_round(v / p->steps[0].scale, -bound, bound - 1.0);
+        }
+    }
+}
+
+/* ---- local steps ------------------------------------------------------------------------------------------------ */
+
+void sotto_step_add(const sotto_step_info *s, uint64_t *out, const uint64_t *x, const uint64_t *y)
+{
+    for (size_t i = 0; i < s->words; i++) {
+        out[i] = (x[i] << s->shift[0]) + (y[i] << s->shift[1]);
+    }
+}
+
+void sotto_step_sum(const sotto_step_info *s, sotto_shape in, uint64_t *out, const uint64_t *x)
+{
+    const sotto_window *w = &s->window;
+    for (uint32_t c = 0; c < s->shape.c; c++) {
+        for (uint32_t y = 0; y < s->shape.h; y++) {
+            for (uint32_t z = 0; z < s->shape.w; z++) {
+                uint64_t sum = 0;
+                for (uint32_t i = 0; i < w->kernel_h; i++) {
+                    const int64_t row = (int64_t)y * w->stride_h + i - w->pad_top;
+                    for (uint32_t j = 0; j < w->kernel_w; j++) {
+                        const int64_t col = (int64_t)z * w->stride_w + j - w->pad_left;
+                        if (row >= 0 && row < in.h && col >= 0 && col < in.w) {
+                            sum += x[((size_t)c * in.h + (size_t)row) * in.w + (size_t)col];
+                        }
+                    }
+                }
+                *out++ = sum;
+            }
+        }
+    }
+}
+
+static size_t nearest(int64_t at, uint32_t size)
+{
+    return at < 0 ? 0 : at >= size ? size - 1 : (size_t)at;
+}
+
+void sotto_step_gather(const sotto_step_info *s, sotto_shape in, uint64_t *out, const uint64_t *x)
+{
+    const sotto_window *w = &s->window;
+    for (uint32_t i = 0; i < w->kernel_h; i++) {
+        for (uint32_t j = 0; j < w->kernel_w; j++) {
+            for (uint32_t c = 0; c < s->shape.c; c++) {
+                for (uint32_t y = 0; y < s->shape.h; y++) {
+                    const size_t row = nearest((int64_t)y * w->stride_h + i - w->pad_top, in.h);
+                    for (uint32_t z = 0; z < s->shape.w; z++) {
+                        const size_t col = nearest((int64_t)z * w->stride_w + j - w->pad_left, in.w);
+                        *out++ = x[((size_t)c * in.h + row) * in.w + col];
+                    }
+                }
+            }
+        }
+    }
+}
+
+void sotto_step_pairs(const sotto_step_info *s, uint64_t *diff, uint64_t *y, const uint64_t *x)
+{
+    const size_t area = sotto_shape_words(s->shape);
+    for (size_t i = 0; i < s->units; i++) {
+        const uint64_t *left = x + i / area * 2 * area + i % area;
+        diff[i] = left[0] - left[area];
+        y[i] = left[area];
+    }
+}

@@ -1,0 +1,638 @@
+#include "nn/secure/material.h"
+
+#include <string.h>
+
+#include "lib/bytes.h"
+#include "lib/ct.h"
+#include "lib/mem.h"
+#include "nn/secure/frame.h"
+
+/* ---- terms ------------------------------------------------------------------------------------------------------ */
+
+static int is_unit(const sotto_step_info *s)
+{
+    return s->op == SOTTO_STEP_UNIT || s->op == SOTTO_STEP_MAX;
+}
+
+int sotto_terms_new(sotto_terms *t, const sotto_network *n, sotto_sign_provider sign)
+{
+    int status = SOTTO_OK;
+    *t = (sotto_terms){n, sign, sotto_calloc(n->program.step_count, sizeof *t->units)};
+    if (t->units == NULL) {
+        return sotto_fail(SOTTO_ERR_MEMORY, "no memory for a session");
+    }
+    for (size_t i = 0; i < n->program.step_count && status == SOTTO_OK; i++) {
+        const sotto_step_info *s = &n->program.steps[i];
+        if (is_unit(s)) {
+            status = sotto_unit_plan_new(&t->units[i], s, sign);
+            if (status != SOTTO_OK) {
+                status = sotto_fail_context(status, "node %s", n->model.nodes[s->node].name);
+            }
+        }
+    }
+    if (status != SOTTO_OK) {
+        sotto_terms_free(t);
+    }
+    return status;
+}
+
+void sotto_terms_free(sotto_terms *t)
+{
+    sotto_free(t->units);
+    memset(t, 0, sizeof *t);
+}
+
+static const sotto_step_info *last_step(const sotto_terms *t)
+{
+    return &t->network->program.steps[t->network->program.step_count - 1];
+}
+
+static size_t logits_bytes(const sotto_terms *t)
+{
+    return sotto_packed_bytes(last_step(t)->words, last_step(t)->l);
+}
+
+size_t sotto_terms_input_bytes(const sotto_terms *t)
+{
+    return sotto_packed_bytes(t->network->program.input_words, t->network->program.steps[0].l);
+}
+
+static uint64_t framed(uint64_t bytes)
+{
+    return SOTTO_FRAME_HEADER_BYTES + bytes;
+}
+
+sotto_item_bytes sotto_terms_bytes(const sotto_terms *t)
+{
+    sotto_item_bytes b = {
+        .prepare_out = framed(8),                         /* PREPARE */
+        .prepare_in = framed(8),                          /* READY */
+        .infer_out = framed(8 + sotto_terms_input_bytes(t)),
+        .infer_in = framed(logits_bytes(t)),
+    };
+    for (size_t i = 0; i < t->network->program.step_count; i++) {
+        const sotto_step_info *s = &t->network->program.steps[i];
+        if (s->op == SOTTO_STEP_LINEAR) {
+            b.prepare_out += framed(t->network->linear[i].plan.request_bytes);
+            b.prepare_in += framed(t->network->linear[i].plan.answer_bytes);
+        } else if (is_unit(s)) {
+            const sotto_unit_plan *u = &t->units[i];
+            b.prepare_out += framed(u->matrix_bytes) + framed(u->choice_bytes);
+            b.prepare_in += framed(u->correction_bytes) + (u->table_bytes > 0 ? framed(u->table_bytes) : 0);
+            b.infer_in += u->offer_bytes > 0 ? framed(u->offer_bytes) : 0;
+            b.infer_out += framed(u->reply_bytes);
+        }
+    }
+    return b;
+}
+
+/* ---- common ----------------------------------------------------------------------------------------------------- */
+
+static int random_words(uint64_t *out, size_t count, unsigned l, const sotto_rng *rng)
+{
+    const int status = sotto_rng_fill(rng, out, count * sizeof *out);
+    for (size_t i = 0; i < count; i++) {
+        out[i] = sotto_low_bits(out[i], l);
+    }
+    return status;
+}
+
+static uint64_t *words_new(size_t count, int *status)
+{
+    uint64_t *words = sotto_calloc(count, sizeof *words);
+    if (words == NULL) {
+        *status = sotto_fail(SOTTO_ERR_MEMORY, "no memory for %zu values", count);
+    }
+    return words;
+}
+
+static uint8_t *bytes_new(size_t count, int *status)
+{
+    uint8_t *bytes = sotto_calloc(count, 1);
+    if (bytes == NULL) {
+        *status = sotto_fail(SOTTO_ERR_MEMORY, "no memory for a message of %zu bytes", count);
+    }
+    return bytes;
+}
+
+static void reduce(uint64_t *x, size_t count, unsigned l)
+{
+    for (size_t i = 0; i < count; i++) {
+        x[i] = sotto_low_bits(x[i], l);
+    }
+}
+
+/* The steps that each party does alone, alike on both shares. */
+static void local_step(const sotto_program *p, size_t at, uint64_t *const *value)
+{
+    const sotto_step_info *s = &p->steps[at];
+    const uint64_t *in = value[s->in[0]];
+    if (s->op == SOTTO_STEP_ADD) {
+        sotto_step_add(s, value[at], in, value[s->in[1]]);
+    } else if (s->op == SOTTO_STEP_SUM) {
+        sotto_step_sum(s, p->steps[s->in[0]].shape, value[at], in);
+    } else {
+        sotto_step_gather(s, p->steps[s->in[0]].shape, value[at], in);
+    }
+    reduce(value[at], s->words, s->l);
+}
+
+/* MAX: its value from the second operands y, what is added to them, and the odd array passed on. */
+static void max_value(const sotto_program *p, size_t at, uint64_t *const *value, const uint64_t *y, const uint64_t *added)
+{
+    const sotto_step_info *s = &p->steps[at];
+    const size_t area = sotto_shape_words(s->shape), read = p->steps[s->in[0]].words;
+    for (size_t i = 0; i < s->units; i++) {
+        value[at][i] = y[i] + added[i];
+    }
+    if (s->words > s->units) {
+        memcpy(value[at] + s->units, value[s->in[0]] + read - area, area * sizeof **value);
+    }
+    reduce(value[at], s->words, s->l);
+}
+
+static void free_words(uint64_t **words, const sotto_program *p)
+{
+    for (size_t i = 0; words != NULL && i < p->step_count; i++) {
+        sotto_free_secret(words[i], p->steps[i].words, sizeof **words);
+    }
+    sotto_free(words);
+}
+
+static int fail_at(const sotto_terms *t, size_t step, int status)
+{
+    return sotto_fail_context(status, "node %s", t->network->model.nodes[t->network->program.steps[step].node].name);
+}
+
+/* ---- client ----------------------------------------------------------------------------------------------------- */
+
+/* Fresh masks of INPUT, UNIT and MAX, and the sums that linear steps read. */
+static int draw_masks(sotto_client_item *item, const sotto_rng *rng)
+{
+    const sotto_program *p = &item->terms->network->program;
+    int status = SOTTO_OK;
+    for (size_t i = 0; i < p->step_count && status == SOTTO_OK; i++) {
+        const sotto_step_info *s = &p->steps[i];
+        item->share[i] = words_new(s->words, &status);
+        if (status != SOTTO_OK) {
+            break;
+        }
+        if (s->op == SOTTO_STEP_INPUT || s->op == SOTTO_STEP_UNIT) {
+            status = random_words(item->share[i], s->words, s->l, rng);
+        } else if (s->op == SOTTO_STEP_MAX) {
+            item->mask[i] = words_new(s->words, &status);
+            status = status == SOTTO_OK ? random_words(item->mask[i], s->units, s->l, rng) : status;
+        } else if (s->op == SOTTO_STEP_SUM) {
+            local_step(p, i, item->share); /* meaningless as yet unless it sums masks; computed again in its turn */
+        }
+    }
+    return status;
+}
+
+/* Flight 1, the part of one step. */
+static int client_ask(sotto_client_item *item, size_t at, const sotto_session_env *env, const sotto_bfv_secret_key *sk, sotto_ot *ot)
+{
+    const sotto_terms *t = item->terms;
+    const sotto_step_info *s = &t->network->program.steps[at];
+    const uint32_t tag = (uint32_t)at;
+    int status = SOTTO_OK;
+    if (s->op == SOTTO_STEP_LINEAR) {
+        const sotto_network_linear *linear = &t->network->linear[at];
+        const size_t words = linear->plan.in_words, bytes = linear->plan.request_bytes;
+        uint64_t *r = words_new(words, &status);
+        uint8_t *request = bytes_new(bytes, &status);
+        if (status == SOTTO_OK) {
+            memcpy(r, item->share[s->in[0]], words * sizeof *r);
+            reduce(r, words, s->l);
+            status = sotto_linear_request(request, &linear->plan, linear->params, &sk[linear->key], r, &env->rng, env->pool);
+        }
+        if (status == SOTTO_OK) {
+            status = sotto_frame_send(env->chan, SOTTO_FRAME_REQUEST, tag, request, bytes);
+        }
+        sotto_free_secret(r, words, sizeof *r);
+        sotto_free(request);
+    } else if (is_unit(s)) {
+        status = sotto_frame_begin(env->chan, SOTTO_FRAME_MATRIX, tag, t->units[at].matrix_bytes);
+        if (status == SOTTO_OK) {
+            status = sotto_unit_client_new(&item->unit[at], &t->units[at], ot, env->chan, &env->rng);
+        }
+    }
+    return status;
+}
+
+/* Flight 2, the part of one step: what it says about the client's share; *choice gets the body of CHOICE for a unit. */
+static int client_learn(sotto_client_item *item, size_t at, const sotto_session_env *env, const sotto_bfv_secret_key *sk, sotto_ot *ot,
+                        uint8_t **choice)
+{
+    const sotto_terms *t = item->terms;
+    const sotto_program *p = &t->network->program;
+    const sotto_step_info *s = &p->steps[at];
+    const uint32_t tag = (uint32_t)at;
+    int status = SOTTO_OK;
+    if (s->op == SOTTO_STEP_LINEAR) {
+        const sotto_network_linear *linear = &t->network->linear[at];
+        uint8_t *answer = bytes_new(linear->plan.answer_bytes, &status);
+        if (status == SOTTO_OK) {
+            status = sotto_frame_recv(env->chan, SOTTO_FRAME_ANSWER, tag, answer, linear->plan.answer_bytes);
+        }
+        if (status == SOTTO_OK) {
+            status = sotto_linear_open(item->share[at], &linear->plan, linear->params, &sk[linear->key], answer, env->pool);
+        }
+        sotto_free(answer);
+    } else if (is_unit(s)) {
+        uint64_t *diff = NULL, *y = NULL;
+        const uint64_t *c = item->share[s->in[0]];
+        *choice = bytes_new(t->units[at].choice_bytes, &status);
+        if (s->op == SOTTO_STEP_MAX) {
+            diff = words_new(s->units, &status);
+            y = words_new(s->units, &status);
+            if (status == SOTTO_OK) {
+                sotto_step_pairs(s, diff, y, c);
+                reduce(diff, s->units, s->l);
+                max_value(p, at, item->share, y, item->mask[at]);
+            }
+            c = diff;
+        }
+        if (status == SOTTO_OK) {
+            status = sotto_frame_expect(env->chan, SOTTO_FRAME_CORRECTION, tag, t->units[at].correction_bytes);
+        }
+        if (status == SOTTO_OK) {
+            status = sotto_unit_client_choose(item->unit[at], ot, env->chan, c, *choice);
+        }
+        sotto_free_secret(diff, s->units, sizeof *diff);
+        sotto_free_secret(y, s->units, sizeof *y);
+    } else if (s->op != SOTTO_STEP_INPUT) {
+        local_step(p, at, item->share);
+    }
+    return status;
+}
+
+/* After flight 3: tables, if any. */
+static int client_finish(sotto_client_item *item, size_t at, const sotto_session_env *env, const sotto_ot *ot)
+{
+    const size_t bytes = item->terms->units[at].table_bytes;
+    int status = SOTTO_OK;
+    uint8_t *tables = bytes > 0 ? bytes_new(bytes, &status) : NULL;
+    if (status == SOTTO_OK && bytes > 0) {
+        status = sotto_frame_recv(env->chan, SOTTO_FRAME_TABLES, (uint32_t)at, tables, bytes);
+    }
+    if (status == SOTTO_OK) {
+        status = sotto_unit_client_ready(item->unit[at], ot, tables);
+    }
+    sotto_free(tables);
+    return status;
+}
+
+int sotto_client_item_prepare(sotto_client_item *item, const sotto_terms *terms, const sotto_session_env *env,
+                              const sotto_bfv_secret_key *sk, sotto_ot *ot)
+{
+    const sotto_program *p = &terms->network->program;
+    const size_t steps = p->step_count;
+    *item = (sotto_client_item){terms, sotto_calloc(steps, sizeof *item->share), sotto_calloc(steps, sizeof *item->mask),
+                                sotto_calloc(steps, sizeof *item->unit)};
+    uint8_t **choice = sotto_calloc(steps, sizeof *choice);
+    int status = SOTTO_OK;
+    if (item->share == NULL || item->mask == NULL || item->unit == NULL || choice == NULL) {
+        status = sotto_fail(SOTTO_ERR_MEMORY, "no memory for a prepared item of %zu steps", steps);
+    } else {
+        status = draw_masks(item, &env->rng);
+    }
+    for (size_t i = 0; i < steps && status == SOTTO_OK; i++) {
+        status = client_ask(item, i, env, sk, ot);
+        status = status == SOTTO_OK ? SOTTO_OK : fail_at(terms, i, status);
+    }
+    for (size_t i = 0; i < steps && status == SOTTO_OK; i++) {
+        status = client_learn(item, i, env, sk, ot, &choice[i]);
+        status = status == SOTTO_OK ? SOTTO_OK : fail_at(terms, i, status);
+        if (env->progress != NULL) {
+            env->progress(env->progress_ctx, i + 1, steps);
+        }
+    }
+    for (size_t i = 0; i < steps && status == SOTTO_OK; i++) {
+        if (is_unit(&p->steps[i])) {
+            status = sotto_frame_send(env->chan, SOTTO_FRAME_CHOICE, (uint32_t)i, choice[i], terms->units[i].choice_bytes);
+        }
+    }
+    for (size_t i = 0; i < steps && status == SOTTO_OK; i++) {
+        if (is_unit(&p->steps[i])) {
+            status = client_finish(item, i, env, ot);
+            status = status == SOTTO_OK ? SOTTO_OK : fail_at(terms, i, status);
+        }
+    }
+    for (size_t i = 0; choice != NULL && i < steps; i++) {
+        sotto_free(choice[i]);
+    }
+    sotto_free(choice);
+    if (status != SOTTO_OK) {
+        sotto_client_item_free(item);
+    }
+    return status;
+}
+
+static int client_unit(sotto_client_item *item, size_t at, const sotto_session_env *env)
+{
+    const sotto_terms *t = item->terms;
+    const sotto_unit_plan *plan = &t->units[at];
+    int status = SOTTO_OK;
+    uint8_t *offer = bytes_new(plan->offer_bytes, &status), *reply = bytes_new(plan->reply_bytes, &status);
+    if (status == SOTTO_OK && plan->offer_bytes > 0) {
+        status = sotto_frame_recv(env->chan, SOTTO_FRAME_OFFER, (uint32_t)at, offer, plan->offer_bytes);
+    }
+    if (status == SOTTO_OK) {
+        const uint64_t *mask = item->mask[at] != NULL ? item->mask[at] : item->share[at];
+        status = sotto_unit_client_reply(item->unit[at], reply, offer, mask);
+    }
+    if (status == SOTTO_OK) {
+        status = sotto_frame_send(env->chan, SOTTO_FRAME_REPLY, (uint32_t)at, reply, plan->reply_bytes);
+    }
+    sotto_free(offer);
+    sotto_free(reply);
+    return status;
+}
+
+int sotto_client_item_infer(sotto_client_item *item, const sotto_session_env *env, uint64_t number, int64_t *logits, const int64_t *x)
+{
+    const sotto_terms *t = item->terms;
+    const sotto_program *p = &t->network->program;
+    const sotto_step_info *last = last_step(t);
+    const size_t input_bytes = sotto_terms_input_bytes(t), output_bytes = logits_bytes(t);
+    const size_t words = p->input_words > last->words ? p->input_words : last->words;
+    int status = SOTTO_OK;
+    uint8_t *message = bytes_new(8 + input_bytes, &status), *answer = bytes_new(output_bytes, &status);
+    uint64_t *e = words_new(words, &status);
+    if (status != SOTTO_OK) {
+        goto done;
+    }
+    for (size_t i = 0; i < p->input_words; i++) {
+        e[i] = (uint64_t)x[i] - item->share[0][i];
+    }
+    sotto_writer w;
+    sotto_writer_init(&w, message, 8 + input_bytes);
+    sotto_write_u64(&w, number);
+    sotto_write_packed(&w, e, p->input_words, p->steps[0].l);
+    status = sotto_frame_send(env->chan, SOTTO_FRAME_INFER, 0, message, 8 + input_bytes);
+    for (size_t i = 0; i < p->step_count && status == SOTTO_OK; i++) {
+        if (is_unit(&p->steps[i])) {
+            status = client_unit(item, i, env);
+            status = status == SOTTO_OK ? SOTTO_OK : fail_at(t, i, status);
+        }
+        if (env->audit.share != NULL && status == SOTTO_OK) {
+            env->audit.share(env->audit.ctx, i, item->share[i], p->steps[i].words);
+        }
+    }
+    if (status == SOTTO_OK) {
+        status = sotto_frame_recv(env->chan, SOTTO_FRAME_LOGITS, 0, answer, output_bytes);
+    }
+    if (status == SOTTO_OK) {
+        sotto_reader r;
+        sotto_reader_init(&r, answer, output_bytes);
+        sotto_read_packed(&r, e, last->words, last->l);
+        status = sotto_reader_finish(&r, "logits");
+    }
+    for (size_t i = 0; i < last->words && status == SOTTO_OK; i++) {
+        const uint64_t y = e[i] + item->share[p->step_count - 1][i];
+        logits[i] = (int64_t)(y << (64 - last->l)) >> (64 - last->l);
+    }
+done:
+    sotto_free(message);
+    sotto_free_secret(answer, output_bytes, 1);
+    sotto_free_secret(e, words, sizeof *e);
+    return status;
+}
+
+void sotto_client_item_free(sotto_client_item *item)
+{
+    if (item->terms == NULL) {
+        return;
+    }
+    const sotto_program *p = &item->terms->network->program;
+    for (size_t i = 0; item->unit != NULL && i < p->step_count; i++) {
+        sotto_unit_client_free(item->unit[i]);
+    }
+    sotto_free(item->unit);
+    free_words(item->share, p);
+    free_words(item->mask, p);
+    memset(item, 0, sizeof *item);
+}
+
+/* ---- server ----------------------------------------------------------------------------------------------------- */
+
+static int server_linear(sotto_server_item *item, size_t at, const sotto_serving *serving, const sotto_session_env *env,
+                         const sotto_bfv_public_key *pk)
+{
+    const sotto_network_linear *linear = &serving->network.linear[at];
+    const sotto_linear_plan *plan = &linear->plan;
+    const uint32_t tag = (uint32_t)at;
+    int status = SOTTO_OK;
+    uint8_t *request = bytes_new(plan->request_bytes, &status), *answer = bytes_new(plan->answer_bytes, &status);
+    item->mask[at] = words_new(plan->out_words, &status);
+    if (status == SOTTO_OK) {
+        status = random_words(item->mask[at], plan->out_words, serving->network.program.steps[at].l, &env->rng);
+    }
+    if (status == SOTTO_OK) {
+        status = sotto_frame_recv(env->chan, SOTTO_FRAME_REQUEST, tag, request, plan->request_bytes);
+    }
+    if (status == SOTTO_OK) {
+        status = sotto_linear_answer(answer, plan, linear->params, &pk[linear->key], serving->packed[at], request, item->mask[at],
+                                     &env->rng, env->pool);
+    }
+    if (status == SOTTO_OK) {
+        status = sotto_frame_send(env->chan, SOTTO_FRAME_ANSWER, tag, answer, plan->answer_bytes);
+    }
+    sotto_free(request);
+    sotto_free(answer);
+    return status;
+}
+
+static int server_unit(sotto_server_item *item, size_t at, const sotto_session_env *env, sotto_ot *ot)
+{
+    const sotto_unit_plan *plan = &item->terms->units[at];
+    const uint32_t tag = (uint32_t)at;
+    int status = sotto_frame_expect(env->chan, SOTTO_FRAME_MATRIX, tag, plan->matrix_bytes);
+    if (status == SOTTO_OK) {
+        status = sotto_unit_server_new(&item->unit[at], plan, ot, env->chan);
+    }
+    if (status == SOTTO_OK) {
+        status = sotto_frame_begin(env->chan, SOTTO_FRAME_CORRECTION, tag, plan->correction_bytes);
+    }
+    return status == SOTTO_OK ? sotto_unit_server_correct(item->unit[at], ot, env->chan, &env->rng) : status;
+}
+
+static int server_choice(sotto_server_item *item, size_t at, const sotto_session_env *env, const sotto_ot *ot)
+{
+    const sotto_unit_plan *plan = &item->terms->units[at];
+    const uint32_t tag = (uint32_t)at;
+    int status = SOTTO_OK;
+    uint8_t *choice = bytes_new(plan->choice_bytes, &status);
+    uint8_t *tables = plan->table_bytes > 0 ? bytes_new(plan->table_bytes, &status) : NULL;
+    if (status == SOTTO_OK) {
+        status = sotto_frame_recv(env->chan, SOTTO_FRAME_CHOICE, tag, choice, plan->choice_bytes);
+    }
+    if (status == SOTTO_OK) {
+        status = sotto_unit_server_ready(item->unit[at], ot, choice, tables, &env->rng);
+    }
+    if (status == SOTTO_OK && plan->table_bytes > 0) {
+        status = sotto_frame_send(env->chan, SOTTO_FRAME_TABLES, tag, tables, plan->table_bytes);
+    }
+    sotto_free(choice);
+    sotto_free(tables);
+    return status;
+}
+
+int sotto_server_item_prepare(sotto_server_item *item, const sotto_terms *terms, const sotto_serving *serving,
+                              const sotto_session_env *env, const sotto_bfv_public_key *pk, sotto_ot *ot)
+{
+    const sotto_program *p = &terms->network->program;
+    *item = (sotto_server_item){terms, sotto_calloc(p->step_count, sizeof *item->mask), sotto_calloc(p->step_count, sizeof *item->unit)};
+    int status = item->mask == NULL || item->unit == NULL
+                     ? sotto_fail(SOTTO_ERR_MEMORY, "no memory for a prepared item of %zu steps", p->step_count)
+                     : SOTTO_OK;
+    for (size_t i = 0; i < p->step_count && status == SOTTO_OK; i++) {
+        if (p->steps[i].op == SOTTO_STEP_LINEAR) {
+            status = server_linear(item, i, serving, env, pk);
+        } else if (is_unit(&p->steps[i])) {
+            status = server_unit(item, i, env, ot);
+        }
+        status = status == SOTTO_OK ? SOTTO_OK : fail_at(terms, i, status);
+    }
+    for (size_t i = 0; i < p->step_count && status == SOTTO_OK; i++) {
+        if (is_unit(&p->steps[i])) {
+            status = server_choice(item, i, env, ot);
+            status = status == SOTTO_OK ? SOTTO_OK : fail_at(terms, i, status);
+        }
+    }
+    if (status != SOTTO_OK) {
+        sotto_server_item_free(item);
+    }
+    return status;
+}
+
+/* OFFER and REPLY; a: shares of what is read, e: of the result. */
+static int server_exchange(sotto_server_item *item, size_t at, const sotto_session_env *env, uint64_t *e, const uint64_t *a)
+{
+    const sotto_unit_plan *plan = &item->terms->units[at];
+    int status = SOTTO_OK;
+    uint8_t *offer = bytes_new(plan->offer_bytes, &status), *reply = bytes_new(plan->reply_bytes, &status);
+    if (status == SOTTO_OK) {
+        sotto_unit_server_offer(item->unit[at], offer, a);
+        if (plan->offer_bytes > 0) {
+            status = sotto_frame_send(env->chan, SOTTO_FRAME_OFFER, (uint32_t)at, offer, plan->offer_bytes);
+        }
+    }
+    if (status == SOTTO_OK) {
+        status = sotto_frame_recv(env->chan, SOTTO_FRAME_REPLY, (uint32_t)at, reply, plan->reply_bytes);
+    }
+    if (status == SOTTO_OK) {
+        status = sotto_unit_server_finish(item->unit[at], e, reply);
+    }
+    sotto_free(offer);
+    sotto_free(reply);
+    return status;
+}
+
+static int server_max(sotto_server_item *item, size_t at, const sotto_session_env *env, uint64_t *const *value)
+{
+    const sotto_program *p = &item->terms->network->program;
+    const sotto_step_info *s = &p->steps[at];
+    int status = SOTTO_OK;
+    uint64_t *diff = words_new(s->units, &status), *y = words_new(s->units, &status), *e = words_new(s->units, &status);
+    if (status == SOTTO_OK) {
+        sotto_step_pairs(s, diff, y, value[s->in[0]]);
+        reduce(diff, s->units, s->l);
+        status = server_exchange(item, at, env, e, diff);
+    }
+    if (status == SOTTO_OK) {
+        max_value(p, at, value, y, e);
+    }
+    sotto_free_secret(diff, s->units, sizeof *diff);
+    sotto_free_secret(y, s->units, sizeof *y);
+    sotto_free_secret(e, s->units, sizeof *e);
+    return status;
+}
+
+/* a = W e + s + bias. */
+static void server_apply(const sotto_server_item *item, size_t at, const sotto_serving *serving, uint64_t *const *value)
+{
+    const sotto_step_info *s = &serving->network.program.steps[at];
+    const size_t area = (size_t)s->shape.h * s->shape.w;
+    for (size_t i = 0; i < s->words; i++) {
+        value[at][i] = item->mask[at][i] + (uint64_t)serving->weights.bias[at][i / area];
+    }
+    sotto_linear_apply(value[at], &s->linear, serving->weights.weights[at], value[s->in[0]]);
+    reduce(value[at], s->words, s->l);
+}
+
+int sotto_server_item_infer(sotto_server_item *item, const sotto_serving *serving, const sotto_session_env *env, const uint8_t *input)
+{
+    const sotto_terms *t = item->terms;
+    const sotto_program *p = &t->network->program;
+    const sotto_step_info *last = last_step(t);
+    const size_t output_bytes = logits_bytes(t);
+    int status = SOTTO_OK;
+    uint64_t **value = sotto_calloc(p->step_count, sizeof *value);
+    uint8_t *answer = bytes_new(output_bytes, &status);
+    if (value == NULL) {
+        status = sotto_fail(SOTTO_ERR_MEMORY, "no memory for an inference");
+    }
+    for (size_t i = 0; i < p->step_count && status == SOTTO_OK; i++) {
+        const sotto_step_info *s = &p->steps[i];
+        value[i] = words_new(s->words, &status);
+        if (status != SOTTO_OK) {
+            break;
+        }
+        switch (s->op) {
+        case SOTTO_STEP_INPUT: {
+            sotto_reader r;
+            sotto_reader_init(&r, input, sotto_terms_input_bytes(t));
+            sotto_read_packed(&r, value[i], s->words, s->l);
+            status = sotto_reader_finish(&r, "masked image");
+            break;
+        }
+        case SOTTO_STEP_LINEAR:
+            server_apply(item, i, serving, value);
+            break;
+        case SOTTO_STEP_UNIT:
+            status = server_exchange(item, i, env, value[i], value[s->in[0]]);
+            break;
+        case SOTTO_STEP_MAX:
+            status = server_max(item, i, env, value);
+            break;
+        case SOTTO_STEP_ADD:
+        case SOTTO_STEP_SUM:
+        case SOTTO_STEP_GATHER:
+            local_step(p, i, value);
+            break;
+        }
+        if (status != SOTTO_OK) {
+            status = fail_at(t, i, status);
+        } else if (env->audit.share != NULL) {
+            env->audit.share(env->audit.ctx, i, value[i], s->words);
+        }
+    }
+    if (status == SOTTO_OK) {
+        sotto_writer w;
+        sotto_writer_init(&w, answer, output_bytes);
+        sotto_write_packed(&w, value[p->step_count - 1], last->words, last->l);
+        status = sotto_frame_send(env->chan, SOTTO_FRAME_LOGITS, 0, answer, output_bytes);
+    }
+    if (status == SOTTO_OK) {
+        status = sotto_chan_flush(env->chan);
+    }
+    free_words(value, p);
+    sotto_free_secret(answer, output_bytes, 1);
+    return status;
+}
+
+void sotto_server_item_free(sotto_server_item *item)
+{
+    if (item->terms == NULL) {
+        return;
+    }
+    const sotto_program *p = &item->terms->network->program;
+    for (size_t i = 0; item->unit != NULL && i < p->step_count; i++) {
+        sotto_unit_server_free(item->unit[i]);
+    }
+    sotto_free(item->unit);
+    free_words(item->mask, p);
+    memset(item, 0, sizeof *item);
+}
