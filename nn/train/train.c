@@ -11,7 +11,7 @@
 
 sotto_train_options sotto_train_default(void)
 {
-    return (sotto_train_options){.epochs = 15, .batch = 64, .rate = 0.05, .momentum = 0.9, .weight_decay = 5e-4, .shift = 2, .flip = 1, .seed = 1};
+    return (sotto_train_options){.epochs = 20, .batch = 64, .rate = 0.01, .momentum = 0.9, .weight_decay = 5e-4, .shift = 1, .flip = 1, .seed = 1};
 }
 
 static double seconds_now(void)

@@ -8,13 +8,13 @@
 #include "nn/train/dataset.h"
 
 typedef struct sotto_train_options {
-    unsigned epochs;      /* 15 */
+    unsigned epochs;      /* 20 */
     unsigned batch;       /* 64 */
-    double rate;          /* initial learning rate, 0.05; falls to zero along a cosine */
+    double rate;          /* initial learning rate, 0.01; falls to zero along a cosine */
     double momentum;      /* 0.9, Nesterov */
     double weight_decay;  /* 5e-4, on weights alone */
-    unsigned shift;       /* augmentation: random shift by up to so many pixels, zero (mean) padded; 2 */
-    int flip;             /* augmentation: mirror left to right with probability 1/2 */
+    unsigned shift;       /* augmentation: random shift by up to so many pixels, zero (mean) padded; 1 */
+    int flip;             /* augmentation: mirror left to right with probability 1/2; on */
     uint64_t seed;        /* of order and augmentation; the same seed, threads and machine give the same weights */
     unsigned threads;     /* of OpenBLAS and of the loops around it; 0: all */
 } sotto_train_options;

@@ -1,0 +1,257 @@
+#include "apps/bench.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "apps/commands.h"
+#include "lib/cpu.h"
+#include "lib/mem.h"
+#include "lib/tcp.h"
+#include "ring/ntt.h"
+
+#define RUN_SECONDS 0.02 /* of a run, at least */
+#define RUNS_MAX 1000
+
+static const struct group {
+    const char *name;
+    int (*run)(bench *b);
+} groups[] = {{"ring", bench_ring}, {"bfv", bench_bfv},     {"ot", bench_ot},       {"garble", bench_garble},
+              {"relu", bench_relu}, {"layer", bench_layer}, {"model", bench_model}, {"train", bench_train}};
+
+static const struct unit {
+    const char *name;
+    double factor;
+    int rate;
+} units[] = {{"s", 1.0, 0},   {"ms", 1e3, 0},       {"us", 1e6, 0},       {"ns", 1e9, 0},
+             {"M/s", 1e-6, 1}, {"images/s", 1.0, 1}, {"GFLOP/s", 1e-9, 1}};
+
+/* ---- measuring ---------------------------------------------------------------------------------------------------------- */
+
+int bench_wants(const bench *b, const char *name)
+{
+    return b->only == NULL || strcmp(b->only, name) == 0;
+}
+
+static int compare(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static int timed(const bench_row *row, unsigned repeat, double *seconds)
+{
+    int status = row->before == NULL ? SOTTO_OK : row->before(row->ctx);
+    const double start = cli_seconds();
+    for (unsigned i = 0; i < repeat && status == SOTTO_OK; i++) {
+        status = row->call(row->ctx);
+    }
+    *seconds = cli_seconds() - start;
+    return status;
+}
+
+static void emit(bench *b, const bench_row *row, const double *x, const sotto_chan_stats *bytes)
+{
+    const double median = x[b->runs / 2], low = x[b->runs / 10], high = x[b->runs - 1 - b->runs / 10];
+    b->rows++;
+    if (b->as_json) {
+        json_begin(&b->j, stdout);
+        b->j.pretty = 0;
+        json_open(&b->j, NULL, '{');
+        json_string(&b->j, "name", row->name);
+        json_string(&b->j, "unit", row->unit);
+        json_real(&b->j, "median", median);
+        json_real(&b->j, "p10", low);
+        json_real(&b->j, "p90", high);
+        json_int(&b->j, "runs", b->runs);
+        json_string(&b->j, "tier", b->tier);
+        json_int(&b->j, "threads", b->threads);
+        json_open(&b->j, "params", '{');
+        for (const bench_param *p = row->params; p != NULL && p->key != NULL; p++) {
+            if (p->text != NULL) {
+                json_string(&b->j, p->key, p->text);
+            } else {
+                json_real(&b->j, p->key, p->number);
+            }
+        }
+        json_close(&b->j, '}');
+        if (row->chan != NULL) {
+            json_real(&b->j, "bytes_out", (double)bytes->bytes_out);
+            json_real(&b->j, "bytes_in", (double)bytes->bytes_in);
+            json_real(&b->j, "rounds", (double)bytes->rounds);
+        }
+        json_close(&b->j, '}');
+    } else {
+        char params[200] = "";
+        size_t at = 0;
+        for (const bench_param *p = row->params; p != NULL && p->key != NULL && at < sizeof params - 1; p++) {
+            const int n = p->text != NULL ? snprintf(params + at, sizeof params - at, " %s=%s", p->key, p->text)
+                                          : snprintf(params + at, sizeof params - at, " %s=%g", p->key, p->number);
+            at += n > 0 ? (size_t)n : 0;
+        }
+        printf("%-22s %12.4g %-9s p10 %-10.4g p90 %-10.4g", row->name, median, row->unit, low, high);
+        if (row->chan != NULL) {
+            printf(" out %llu B in %llu B", (unsigned long long)bytes->bytes_out, (unsigned long long)bytes->bytes_in);
+        }
+        printf("%s\n", params);
+    }
+    fflush(stdout);
+}
+
+int bench_measure(bench *b, const bench_row *row)
+{
+    double x[RUNS_MAX], seconds;
+    unsigned repeat = 1;
+    const struct unit *unit = units;
+    while (strcmp(unit->name, row->unit) != 0) {
+        unit++;
+    }
+    int status = timed(row, 1, &seconds); /* the warm-up tells how many calls fill a run */
+    if (status == SOTTO_OK && row->before == NULL && seconds < RUN_SECONDS) {
+        repeat = (unsigned)(RUN_SECONDS / (seconds > 1e-8 ? seconds : 1e-8)) + 1;
+    }
+    const sotto_chan_stats before = row->chan == NULL ? (sotto_chan_stats){0} : row->chan->stats;
+    for (unsigned i = 0; i < b->runs && status == SOTTO_OK; i++) {
+        status = timed(row, repeat, &seconds);
+        const double items = row->items * repeat;
+        x[i] = unit->rate ? items / seconds * unit->factor : seconds / items * unit->factor;
+    }
+    if (status != SOTTO_OK) {
+        return sotto_fail_context(status, "%s", row->name);
+    }
+    sotto_chan_stats bytes = {0};
+    if (row->chan != NULL) {
+        const double calls = (double)repeat * b->runs;
+        bytes.bytes_out = (uint64_t)((double)(row->chan->stats.bytes_out - before.bytes_out) / calls);
+        bytes.bytes_in = (uint64_t)((double)(row->chan->stats.bytes_in - before.bytes_in) / calls);
+        bytes.rounds = (uint64_t)((double)(row->chan->stats.rounds - before.rounds) / calls);
+    }
+    qsort(x, b->runs, sizeof *x, compare);
+    emit(b, row, x, &bytes);
+    return SOTTO_OK;
+}
+
+/* ---- two processes ---------------------------------------------------------------------------------------------------------- */
+
+int bench_pair_start(bench_pair *p)
+{
+    sotto_tcp_listener *listener = NULL;
+    char peer[64];
+    memset(p, 0, sizeof *p);
+    int status = sotto_tcp_listen(&listener, "127.0.0.1", 0);
+    if (status != SOTTO_OK) {
+        return status;
+    }
+    fflush(NULL);
+    p->child = fork();
+    if (p->child < 0) {
+        sotto_tcp_listener_free(listener);
+        return sotto_fail(SOTTO_ERR_IO, "no process for the second party");
+    }
+    p->party = p->child == 0;
+    if (p->party == 1) {
+        status = sotto_tcp_connect(&p->chan, "127.0.0.1", sotto_tcp_port(listener), 120000);
+    } else {
+        status = sotto_tcp_accept(listener, &p->chan, 120000, peer);
+    }
+    sotto_tcp_listener_free(listener);
+    return status;
+}
+
+int bench_step(bench_pair *p)
+{
+    uint8_t go = 1;
+    if (p->party == 0) {
+        const int status = sotto_chan_send(&p->chan, &go, 1);
+        return status == SOTTO_OK;
+    }
+    return sotto_chan_recv(&p->chan, &go, 1) == SOTTO_OK && go == 1;
+}
+
+int bench_pair_end(bench_pair *p, int status)
+{
+    if (p->party == 1) {
+        if (status != SOTTO_OK) {
+            fprintf(stderr, "sotto bench, second party: %s\n", sotto_error_message());
+        }
+        sotto_chan_close(&p->chan);
+        _exit(status == SOTTO_OK ? 0 : 1);
+    }
+    const uint8_t stop = 0;
+    if (p->chan.ops != NULL && sotto_chan_send(&p->chan, &stop, 1) == SOTTO_OK) {
+        const int flushed = sotto_chan_flush(&p->chan);
+        (void)flushed; /* a second party that is gone shows below */
+    }
+    int left = 0;
+    if (p->child > 0 && waitpid(p->child, &left, 0) == p->child && left != 0 && status == SOTTO_OK) {
+        status = sotto_fail(SOTTO_ERR_PEER, "the second party failed; its message stands above");
+    }
+    sotto_chan_close(&p->chan);
+    return status;
+}
+
+/* ---- the subcommand ------------------------------------------------------------------------------------------------------- */
+
+static bench settings = {.runs = 7, .threads = 1, .model = "apps/demo/fashion"};
+static const char *tier;
+
+static const cli_option option_table[] = {
+    {"json", CLI_FLAG, &settings.as_json, "", "one JSON object a line", 0, 0},
+    {"tier", CLI_STRING, &tier, "T", "at most this tier of CPU features: portable, avx2, avx512 or ifma", 0, 0},
+    {"only", CLI_STRING, &settings.only, "NAME", "one row", 0, 0},
+    {"runs", CLI_UINT, &settings.runs, "N", "runs of each row", 5, RUNS_MAX},
+    {"threads", CLI_UINT, &settings.threads, "N", "of each process in the groups layer, model and train", 1, 1024},
+    {"model", CLI_STRING, &settings.model, "PREFIX", "for the group model", 0, 0},
+};
+
+static const cli_command command = {"bench", "GROUP",
+                                    "Measures ring, bfv, ot, garble, relu, layer, model, train, or all: medians over the runs, after a warm-up. Two-party rows run\n"
+                                    "both parties as processes of their own over loopback; bytes are those of one call as this side sees them.",
+                                    option_table, sizeof option_table / sizeof *option_table, 1, 1};
+
+static const char *ring_tier(void)
+{
+    sotto_ntt *ntt = NULL;
+    const char *name = "portable";
+    if (sotto_ntt_new(&ntt, 1024, 12289) == SOTTO_OK) {
+        name = sotto_ntt_tier(ntt);
+    }
+    sotto_ntt_free(ntt);
+    return name;
+}
+
+int cmd_bench(int argc, char **argv)
+{
+    const char *args[1];
+    int arg_count, code, known = 0, status = SOTTO_OK;
+    char cpu[128];
+    if (!cli_parse(&command, argc, argv, args, &arg_count, &code)) {
+        return code;
+    }
+    if (tier != NULL) {
+        const int cap = sotto_tier_parse(tier);
+        if (cap < 0 || cap > (int)sotto_cpu_tier()) {
+            return cli_misuse(&command, "--tier %s; this CPU has tiers up to %s", tier, sotto_tier_name(sotto_cpu_tier()));
+        }
+        sotto_cpu_force_tier((sotto_tier)cap);
+    }
+    settings.tier = ring_tier();
+    sotto_cpu_brand(cpu, sizeof cpu);
+    if (!settings.as_json) {
+        printf("%s; ring tier %s; AES %s; %u runs\n", cpu, settings.tier, sotto_cpu_has_aesni() ? "AES-NI" : "portable", settings.runs);
+    }
+    for (size_t i = 0; i < sizeof groups / sizeof *groups && status == SOTTO_OK; i++) {
+        if (strcmp(args[0], groups[i].name) == 0 || strcmp(args[0], "all") == 0) {
+            known = 1;
+            status = groups[i].run(&settings);
+        }
+    }
+    if (!known) {
+        return cli_misuse(&command, "unknown group '%s'; expected ring, bfv, ot, garble, relu, layer, model, train or all", args[0]);
+    }
+    if (status == SOTTO_OK && settings.rows == 0) {
+        return cli_misuse(&command, "no row '%s' in group %s", settings.only, args[0]);
+    }
+    return status == SOTTO_OK ? CLI_OK : cli_fail(&command);
+}

@@ -1,0 +1,173 @@
+#include <string.h>
+
+#include "apps/commands.h"
+#include "lib/mem.h"
+
+#define IMAGES_MAX 1024
+#define TOP 3
+
+static const char *host = "127.0.0.1";
+static unsigned port = 7700, timeout_s = 60, threads, prepare = 1, sign;
+static int as_json;
+
+static const cli_option option_table[] = {
+    {"host", CLI_STRING, &host, "ADDRESS", "of the server", 0, 0},
+    {"port", CLI_UINT, &port, "N", "of the server", 1, 65535},
+    {"timeout", CLI_UINT, &timeout_s, "SECONDS", "longest wait for the server to make progress", 1, 86400},
+    {"threads", CLI_UINT, &threads, "N", "0: one per CPU", 0, 1024},
+    {"prepare", CLI_UINT, &prepare, "N", "inferences to prepare before the first image", 1, 1024},
+    {"sign", CLI_CHOICE, &sign, "lookup|circuit", "how signs are decided: fewest bytes, or any width", 0, 0},
+    {"json", CLI_FLAG, &as_json, "", "report as JSON", 0, 0},
+};
+
+static const cli_command command = {"infer", "MODEL.sotto IMAGE...",
+                                    "Classifies images (PGM, PPM or PNG) with a server's model; the server does not see them. MODEL.sotto is the public part that\n"
+                                    "the server hands out.",
+                                    option_table, sizeof option_table / sizeof *option_table, 2, IMAGES_MAX + 1};
+
+static void on_progress(void *ctx, size_t done, size_t total)
+{
+    (void)ctx;
+    cli_progress("preparing, layers", done, total);
+}
+
+/* Indices of the largest logits, largest first. */
+static size_t best(const double *logits, size_t classes, size_t top[TOP])
+{
+    size_t count = 0;
+    for (size_t i = 0; i < classes; i++) {
+        size_t at = count < TOP ? count++ : TOP;
+        for (; at > 0 && logits[i] > logits[top[at - 1]]; at--) {
+            if (at < TOP) {
+                top[at] = top[at - 1];
+            }
+        }
+        if (at < TOP) {
+            top[at] = i;
+        }
+    }
+    return count;
+}
+
+static void class_name(const sotto_client *c, size_t i, char out[48])
+{
+    const char *label = sotto_client_label(c, i);
+    if (label[0] != '\0') {
+        snprintf(out, 48, "%s", label);
+    } else {
+        snprintf(out, 48, "class %zu", i);
+    }
+}
+
+static void report(json *j, const sotto_client *c, const char *path, const double *logits)
+{
+    size_t top[TOP];
+    char name[48];
+    const size_t count = best(logits, sotto_client_classes(c), top);
+    if (!as_json) {
+        printf("%s:", path);
+        for (size_t i = 0; i < count; i++) {
+            class_name(c, top[i], name);
+            printf("%s %s (%.2f)", i > 0 ? "," : "", name, logits[top[i]]);
+        }
+        printf("\n");
+        return;
+    }
+    json_open(j, NULL, '{');
+    json_string(j, "image", path);
+    json_int(j, "class", (long long)top[0]);
+    class_name(c, top[0], name);
+    json_string(j, "label", name);
+    json_open(j, "logits", '[');
+    for (size_t i = 0; i < sotto_client_classes(c); i++) {
+        json_real(j, NULL, logits[i]);
+    }
+    json_close(j, ']');
+    json_close(j, '}');
+}
+
+static void report_costs(json *j, const sotto_client *c)
+{
+    const sotto_stats s = sotto_client_stats(c);
+    if (as_json) {
+        json_phase(j, "setup", &s.setup);
+        json_phase(j, "prepare", &s.prepare);
+        json_phase(j, "infer", &s.infer);
+        return;
+    }
+    printf("\nper image  seconds     MB out       MB in   rounds\n");
+    print_phase("setup", &s.setup);
+    print_phase("prepare", &s.prepare);
+    print_phase("infer", &s.infer);
+}
+
+/* All images are read before anything is asked of the server: a mistake in the last one shows at once. */
+static int read_all(const sotto_client *c, const char *const *paths, size_t count, uint8_t **pixels)
+{
+    sotto_shape shape;
+    int status = SOTTO_OK;
+    sotto_client_input(c, &shape.c, &shape.h, &shape.w);
+    for (size_t i = 0; i < count && status == SOTTO_OK; i++) {
+        status = image_read(paths[i], shape, &pixels[i]);
+    }
+    return status;
+}
+
+int cmd_infer(int argc, char **argv)
+{
+    static const char *args[IMAGES_MAX + 1];
+    static uint8_t *pixels[IMAGES_MAX];
+    int arg_count, code;
+    if (!cli_parse(&command, argc, argv, args, &arg_count, &code)) {
+        return code;
+    }
+    const size_t count = (size_t)arg_count - 1;
+    sotto_client *c = NULL;
+    double *logits = NULL;
+    json j;
+    sotto_options options = sotto_options_default();
+    options.timeout_ms = timeout_s * 1000;
+    options.threads = threads;
+    options.sign = (sotto_sign_provider)sign;
+    options.progress = on_progress;
+    int status = sotto_client_connect(&c, args[0], host, (uint16_t)port, &options);
+    size_t words = 0;
+    if (status == SOTTO_OK) {
+        sotto_shape s;
+        sotto_client_input(c, &s.c, &s.h, &s.w);
+        words = sotto_shape_words(s);
+        logits = sotto_calloc(sotto_client_classes(c), sizeof *logits);
+        status = logits == NULL ? sotto_fail(SOTTO_ERR_MEMORY, "no memory for logits") : read_all(c, args + 1, count, pixels);
+    }
+    if (status == SOTTO_OK) {
+        status = sotto_client_prepare(c, prepare < count ? prepare : count);
+        cli_progress_end();
+    }
+    json_begin(&j, stdout);
+    if (status == SOTTO_OK && as_json) {
+        json_open(&j, NULL, '{');
+        json_open(&j, "images", '[');
+    }
+    for (size_t i = 0; i < count && status == SOTTO_OK; i++) {
+        status = sotto_client_infer(c, pixels[i], words, logits);
+        cli_progress_end();
+        if (status == SOTTO_OK) {
+            report(&j, c, args[1 + i], logits);
+        }
+    }
+    if (status == SOTTO_OK && as_json) {
+        json_close(&j, ']');
+    }
+    if (status == SOTTO_OK) {
+        report_costs(&j, c);
+    }
+    if (status == SOTTO_OK && as_json) {
+        json_close(&j, '}');
+    }
+    for (size_t i = 0; i < count; i++) {
+        sotto_free_secret(pixels[i], words, 1);
+    }
+    sotto_free(logits);
+    sotto_client_close(c);
+    return status == SOTTO_OK ? CLI_OK : cli_fail(&command);
+}

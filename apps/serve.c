@@ -1,0 +1,77 @@
+#include <signal.h>
+#include <string.h>
+#include <time.h>
+
+#include "apps/commands.h"
+
+static const char *host = "127.0.0.1";
+static unsigned port = 7700, timeout_s = 60, threads, clients = 8;
+static int quiet;
+static sotto_server *running; /* for the signal handler */
+
+static const cli_option option_table[] = {
+    {"host", CLI_STRING, &host, "ADDRESS", "where to listen; :: for all", 0, 0},
+    {"port", CLI_UINT, &port, "N", "0: the system chooses", 0, 65535},
+    {"timeout", CLI_UINT, &timeout_s, "SECONDS", "a client that is silent for longer is dropped", 1, 86400},
+    {"threads", CLI_UINT, &threads, "N", "for each client's work; 0: one per CPU", 0, 1024},
+    {"clients", CLI_UINT, &clients, "N", "served at once; more have to wait", 1, 4096},
+    {"quiet", CLI_FLAG, &quiet, "", "no line per client on stderr", 0, 0},
+};
+
+static const cli_command command = {"serve", "PREFIX",
+                                    "Serves the model PREFIX.sotto with the weights PREFIX.weights until SIGINT or SIGTERM. The connection is not encrypted:\n"
+                                    "tunnel it where others can listen.",
+                                    option_table, sizeof option_table / sizeof *option_table, 1, 1};
+
+static void on_signal(int signal_number)
+{
+    (void)signal_number;
+    sotto_server_stop(running);
+}
+
+static void on_log(void *ctx, const char *line)
+{
+    char stamp[32];
+    const time_t now = time(NULL);
+    struct tm tm;
+    (void)ctx;
+    localtime_r(&now, &tm);
+    strftime(stamp, sizeof stamp, "%Y-%m-%d %H:%M:%S", &tm);
+    fprintf(stderr, "%s %s\n", stamp, line);
+}
+
+int cmd_serve(int argc, char **argv)
+{
+    const char *args[1];
+    int arg_count, code;
+    if (!cli_parse(&command, argc, argv, args, &arg_count, &code)) {
+        return code;
+    }
+    model_paths paths;
+    sotto_server *s = NULL;
+    sotto_options options = sotto_options_default();
+    options.timeout_ms = timeout_s * 1000;
+    options.threads = threads;
+    options.clients = clients;
+    options.log = quiet ? NULL : on_log;
+    int status = model_paths_of(&paths, args[0]);
+    if (status == SOTTO_OK) {
+        status = sotto_server_new(&s, paths.public_part, paths.weights, &options);
+    }
+    if (status == SOTTO_OK) {
+        status = sotto_server_listen(s, host, (uint16_t)port);
+    }
+    if (status == SOTTO_OK) {
+        const struct sigaction action = {.sa_handler = on_signal};
+        running = s;
+        sigaction(SIGINT, &action, NULL);
+        sigaction(SIGTERM, &action, NULL);
+        printf("listening on %s port %u\n", host, (unsigned)sotto_server_port(s));
+        fflush(stdout);
+        status = sotto_server_run(s);
+        signal(SIGINT, SIG_DFL);
+        signal(SIGTERM, SIG_DFL);
+    }
+    sotto_server_free(s);
+    return status == SOTTO_OK ? CLI_OK : cli_fail(&command);
+}

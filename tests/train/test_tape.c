@@ -1,0 +1,141 @@
+/* Forward passes equal plain float inference; gradients of every op equal central differences. */
+#include <math.h>
+
+#include "nn/plain/float.h"
+#include "nn/train/tape.h"
+#include "tests/nn/fixture.h"
+
+static const char all_ops[] = "sotto-model 1\n"
+                              "input 2x6x5\n"
+                              "conv c1 input out=4 kernel=3 pad=1\n"
+                              "batchnorm b1 c1\n"
+                              "relu r1 b1\n"
+                              "conv c2 r1 out=4 kernel=2x3 stride=1 pad=1,1,0,1 groups=2\n"
+                              "add a1 r1 c2\n"
+                              "maxpool m1 a1 kernel=2 stride=1\n"
+                              "identity i1 m1\n"
+                              "avgpool v1 i1 kernel=2 stride=1 pad=1,0,0,1\n"
+                              "conv c3 v1 out=3 kernel=1 stride=2\n"
+                              "flatten x1 c3\n"
+                              "dense f1 x1 out=6\n"
+                              "relu r2 f1\n"
+                              "dense f2 r2 out=4\n";
+
+static const char global_ops[] = "sotto-model 1\n"
+                                 "input 1x4x4\n"
+                                 "conv c1 input out=3 kernel=3\n"
+                                 "add a0 c1 c1\n"
+                                 "globalavg g1 a0\n"
+                                 "dense f1 g1 out=2\n";
+
+static void fill(float *x, size_t count, const sotto_rng *rng)
+{
+    for (size_t i = 0; i < count; i++) {
+        x[i] = (float)test_below(rng, 2001) / 1000.0f - 1.0f;
+    }
+}
+
+#define IMAGES 5
+
+/* loss = sum of logits times fixed factors, so d loss / d logits are the factors. */
+static double loss_of(sotto_tape *t, const float *factor, size_t outputs)
+{
+    const float *logits;
+    double loss = 0.0;
+    assert_ok(sotto_tape_forward(t, IMAGES, 1, &logits));
+    for (size_t i = 0; i < IMAGES * outputs; i++) {
+        loss += (double)logits[i] * factor[i];
+    }
+    return loss;
+}
+
+static void gradients(const char *text, uint64_t seed, sotto_pool *pool)
+{
+    const sotto_rng rng = test_rng(seed, 0);
+    sotto_model m;
+    sotto_tape *t = NULL;
+    fixture_raw(&m, text, &rng);
+    const size_t outputs = sotto_shape_words(m.nodes[m.node_count - 1].shape), words = sotto_shape_words(m.nodes[0].shape);
+    float factor[IMAGES * 8];
+    assert_ok(sotto_tape_new(&t, &m, IMAGES, 1, pool));
+    fill(sotto_tape_input(t), IMAGES * words, &rng);
+    fill(factor, IMAGES * outputs, &rng);
+    loss_of(t, factor, outputs);
+    assert_ok(sotto_tape_backward(t, IMAGES, factor));
+    for (size_t n = 0; n < m.node_count; n++) {
+        for (unsigned w = 0; w < SOTTO_TENSORS_MAX; w++) {
+            const float *g = sotto_tape_gradient(t, n, w);
+            const size_t count = g == NULL ? 0 : sotto_tensor_count(&m, &m.nodes[n], w);
+            for (size_t i = 0; i < count; i++) {
+                float *x = &m.nodes[n].tensor[w][i];
+                const float keep = *x;
+                double best = 1e9;
+                /* A step across the kink of a relu or maximum spoils a difference; a smaller one then does not. */
+                for (float step = 4e-3f; step > 2e-4f; step /= 4.0f) {
+                    *x = keep + step;
+                    const double high = loss_of(t, factor, outputs);
+                    *x = keep - step;
+                    const double low = loss_of(t, factor, outputs);
+                    *x = keep;
+                    const double error = fabs((high - low) / (2.0 * (double)step) - (double)g[i]);
+                    best = error < best ? error : best;
+                }
+                if (best > 2e-2 * (1.0 + fabs((double)g[i]))) {
+                    fail_msg("node %s tensor %u item %zu: gradient %g is off by %g", m.nodes[n].name, w, i, (double)g[i], best);
+                }
+            }
+        }
+    }
+    sotto_tape_free(t);
+    sotto_model_free(&m);
+}
+
+static void test_gradients(void **state)
+{
+    (void)state;
+    const uint64_t seed = test_seed();
+    sotto_pool *pool = NULL;
+    assert_ok(sotto_pool_new(&pool, 3));
+    gradients(all_ops, seed, NULL);
+    gradients(all_ops, seed + 1, pool);
+    gradients(global_ops, seed + 2, pool);
+    sotto_pool_free(pool);
+}
+
+static void test_forward_is_float_inference(void **state)
+{
+    (void)state;
+    const char *const texts[] = {all_ops, global_ops, fixture_plain, fixture_rich};
+    for (size_t k = 0; k < 4; k++) {
+        const sotto_rng rng = test_rng(test_seed(), k);
+        sotto_model m;
+        sotto_tape *t = NULL;
+        sotto_float_run *run = NULL;
+        const float *logits;
+        fixture_raw(&m, texts[k], &rng);
+        const size_t outputs = sotto_shape_words(m.nodes[m.node_count - 1].shape), words = sotto_shape_words(m.nodes[0].shape);
+        assert_ok(sotto_tape_new(&t, &m, IMAGES, 0, NULL));
+        assert_ok(sotto_float_run_new(&run, &m));
+        fill(sotto_tape_input(t), IMAGES * words, &rng);
+        assert_ok(sotto_tape_forward(t, IMAGES, 0, &logits));
+        for (size_t i = 0; i < IMAGES; i++) {
+            assert_ok(sotto_float_infer(run, sotto_tape_input(t) + i * words));
+            const float *want = sotto_float_value(run, m.node_count - 1);
+            for (size_t o = 0; o < outputs; o++) {
+                assert_true(fabsf(want[o] - logits[i * outputs + o]) < 1e-3f * (1.0f + fabsf(want[o])));
+            }
+        }
+        sotto_float_run_free(run);
+        sotto_tape_free(t);
+        sotto_model_free(&m);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_gradients),
+        cmocka_unit_test(test_forward_is_float_inference),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
