@@ -27,9 +27,9 @@ apps_SRC   := main cli common image train inspect eval serve infer demo bench be
 lib_TEST    := err mem ct bytes rng cpu aes prg hash chan tcp pool support
 ring_TEST   := modulus prime ntt rns poly sample
 bfv_TEST    := params keys encrypt evaluate encode noise wire flood answer
-ot_TEST     :=
+ot_TEST     := base extension product lookup
 garble_TEST := circuit gadgets halfgates
-nn_TEST     := linear step session
+nn_TEST     := text weights deploy linear step session
 train_TEST  := tape
 
 WARN := -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes -Wundef -Werror

@@ -10,6 +10,8 @@
 /* OTs per round of the matrix: 128 columns of 256 bytes stay in the first-level cache together with what they are made of. */
 #define CHUNK 2048
 #define COLUMNS SOTTO_BASE_OTS
+/* OTs of one direction in a session: 2^36 bytes of each generator (lib/prg.h), eight OTs a byte. */
+#define OTS_MAX (UINT64_C(1) << 39)
 
 struct sotto_ot {
     sotto_block salt;
@@ -78,6 +80,17 @@ size_t sotto_ot_wire_bytes(size_t count)
     return count > SIZE_MAX / 32 ? SIZE_MAX : padded(count) * (COLUMNS / 8);
 }
 
+/* Takes the numbers of `count` OTs off *used, also when the batch fails later: a number that was on the wire is gone. */
+static int reserve(uint64_t *used, size_t count, uint64_t *first)
+{
+    if (count > OTS_MAX - *used || padded(count) > OTS_MAX - *used) {
+        return sotto_fail(SOTTO_ERR_LIMIT, "%zu oblivious transfers are more than this session has left; connect again", count);
+    }
+    *first = *used;
+    *used += padded(count);
+    return SOTTO_OK;
+}
+
 /* Transposes 64 x 64 bits in place: row i, bit j <-> row j, bit i (Hacker's Delight 7-3, on halves of 32, 16, ... 1). */
 static void transpose64(uint64_t m[64])
 {
@@ -114,16 +127,17 @@ static void transpose(sotto_block *out, uint64_t column[COLUMNS][CHUNK / 64], si
 
 int sotto_ot_send(sotto_ot *ot, sotto_chan *chan, size_t count, sotto_block *q, uint64_t *first)
 {
-    if (count > SIZE_MAX / 32 || ot->sent > UINT64_MAX - count - 128) {
-        return sotto_fail(SOTTO_ERR_LIMIT, "too many oblivious transfers in one session; connect again");
-    }
     uint64_t u[CHUNK / 64];
-    *first = ot->sent;
+    int status = reserve(&ot->sent, count, first);
+    if (status != SOTTO_OK) {
+        return status;
+    }
     for (size_t done = 0; done < count; done += CHUNK) {
         const size_t left = count - done < CHUNK ? count - done : CHUNK, rows = padded(left), words = rows / 64;
         for (size_t j = 0; j < COLUMNS; j++) {
-            const int status = sotto_chan_recv(chan, u, rows / 8);
+            status = sotto_chan_recv(chan, u, rows / 8);
             if (status != SOTTO_OK) {
+                sotto_wipe(q, count * sizeof *q);
                 return status;
             }
             const uint64_t mask = sotto_ct_mask((ot->offset.w[j / 64] >> (j % 64)) & 1);
@@ -134,18 +148,16 @@ int sotto_ot_send(sotto_ot *ot, sotto_chan *chan, size_t count, sotto_block *q, 
         }
         transpose(q + done, ot->column, rows, left);
     }
-    ot->sent += padded(count);
     return SOTTO_OK;
 }
 
 int sotto_ot_recv(sotto_ot *ot, sotto_chan *chan, const uint8_t *choices, size_t count, sotto_block *t, uint64_t *first)
 {
-    if (count > SIZE_MAX / 32 || ot->received > UINT64_MAX - count - 128) {
-        return sotto_fail(SOTTO_ERR_LIMIT, "too many oblivious transfers in one session; connect again");
-    }
     uint64_t u[CHUNK / 64], r[CHUNK / 64];
-    int status = SOTTO_OK;
-    *first = ot->received;
+    int status = reserve(&ot->received, count, first);
+    if (status != SOTTO_OK) {
+        return status;
+    }
     for (size_t done = 0; done < count && status == SOTTO_OK; done += CHUNK) {
         const size_t left = count - done < CHUNK ? count - done : CHUNK, rows = padded(left), words = rows / 64;
         /* Choices of the rows that pad a batch are 0; their OTs are never used. */
@@ -168,7 +180,9 @@ int sotto_ot_recv(sotto_ot *ot, sotto_chan *chan, const uint8_t *choices, size_t
     }
     sotto_wipe(r, sizeof r);
     sotto_wipe(u, sizeof u);
-    ot->received += padded(count);
+    if (status != SOTTO_OK) {
+        sotto_wipe(t, count * sizeof *t);
+    }
     return status;
 }
 

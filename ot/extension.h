@@ -31,9 +31,10 @@ sotto_hash sotto_ot_hash(const sotto_ot *ot, sotto_hash_domain domain, int send)
 /* Bytes on the wire of `count` OTs; SIZE_MAX when that overflows. */
 size_t sotto_ot_wire_bytes(size_t count);
 
-/* Sender: reads the peer's matrix. q: count blocks; *first: number of the first. A failure ends the session. */
+/* Sender: reads the peer's matrix. q: count blocks; *first: number of the first. SOTTO_ERR_LIMIT beyond 2^39 OTs in one direction, or the channel's error:
+ * the blocks are then zero and the session has ended, for the two parties' generators no longer agree. */
 SOTTO_MUST_CHECK int sotto_ot_send(sotto_ot *ot, sotto_chan *chan, size_t count, sotto_block *q, uint64_t *first);
-/* Receiver: choices: count packed bits. Does not flush. */
+/* Receiver: choices: count packed bits, secret; bits after the last are ignored. Errors as above. Waits for nothing and does not flush. */
 SOTTO_MUST_CHECK int sotto_ot_recv(sotto_ot *ot, sotto_chan *chan, const uint8_t *choices, size_t count, sotto_block *t,
                                    uint64_t *first);
 

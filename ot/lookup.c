@@ -27,7 +27,16 @@ static unsigned word_bits(unsigned u)
 
 size_t sotto_lookup_table_bytes(unsigned u, size_t count)
 {
-    return sotto_packed_bytes(count * table_words(u), word_bits(u));
+    return count > SIZE_MAX / WORDS_MAX ? SIZE_MAX : sotto_packed_bytes(count * table_words(u), word_bits(u));
+}
+
+/* The widths that table_words and the buffers of WORDS_MAX words a unit are made for. */
+static int check_width(unsigned u)
+{
+    if (u < SOTTO_LOOKUP_U_MIN || u > SOTTO_LOOKUP_U_MAX) {
+        return sotto_fail(SOTTO_ERR_ARG, "sign lookup of %u bits: u is 2 to 9; use the circuit for wider signs", u);
+    }
+    return SOTTO_OK;
 }
 
 /* Bits x of word w whose index has bit i set. */
@@ -41,6 +50,9 @@ static uint64_t index_mask(unsigned i, unsigned w)
 int sotto_lookup_pads(uint8_t *pads, unsigned u, size_t count, const sotto_ot *ot, uint64_t first, const sotto_block *q,
                       const uint8_t *flips)
 {
+    if (check_width(u) != SOTTO_OK) {
+        return SOTTO_ERR_ARG;
+    }
     const unsigned bits = u - 1, words = table_words(u);
     const size_t batch = UNITS * bits;
     sotto_block *key = sotto_calloc(batch, 2 * sizeof *key);
@@ -123,6 +135,9 @@ static uint64_t pick(const uint64_t *table, unsigned words, uint64_t index)
 int sotto_lookup_pad(uint64_t *pad, unsigned u, size_t count, const sotto_ot *ot, uint64_t first, const sotto_block *t,
                      const uint64_t *c)
 {
+    if (check_width(u) != SOTTO_OK) {
+        return SOTTO_ERR_ARG;
+    }
     const unsigned bits = u - 1, words = table_words(u);
     const size_t batch = UNITS * bits;
     sotto_block *key = sotto_calloc(batch, sizeof *key);

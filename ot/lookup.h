@@ -17,18 +17,21 @@
 #define SOTTO_LOOKUP_U_MIN 2u
 #define SOTTO_LOOKUP_U_MAX 9u
 
-/* Bytes of the tables of `count` units, packed: count * 2^(u-1) bits. */
+/* Bytes of the tables of `count` units, packed: count * 2^(u-1) bits; SIZE_MAX when that overflows. */
 size_t sotto_lookup_table_bytes(unsigned u, size_t count);
 
-/* Server, prepare: pads of all entries, table_bytes, from q and the flips (packed, one per OT in the order of the OTs). SOTTO_ERR_MEMORY. */
+/* Server, prepare: pads of all entries, table_bytes, from q and the flips (packed, one per OT in the order of the OTs).
+ * SOTTO_ERR_ARG (u), SOTTO_ERR_MEMORY. */
 SOTTO_MUST_CHECK int sotto_lookup_pads(uint8_t *pads, unsigned u, size_t count, const sotto_ot *ot, uint64_t first,
                                        const sotto_block *q, const uint8_t *flips);
 /* Server, infer: the padded tables, from a (u bits each) and pi (words 0 or 1). out may equal pads. */
 void sotto_lookup_tables(uint8_t *out, unsigned u, size_t count, const uint8_t *pads, const uint64_t *a, const uint64_t *pi);
-/* Client, prepare: the pad of its own entry, words 0 or 1, from t and c (u bits each). SOTTO_ERR_MEMORY. */
+/* Client, prepare: the pad of its own entry, words 0 or 1, from t and c (u bits each). SOTTO_ERR_ARG (u),
+ * SOTTO_ERR_MEMORY. */
 SOTTO_MUST_CHECK int sotto_lookup_pad(uint64_t *pad, unsigned u, size_t count, const sotto_ot *ot, uint64_t first, const sotto_block *t,
                                       const uint64_t *c);
-/* Client, infer: the bits. b may equal pad. Reads every entry of every table, whichever is its own. */
+/* Client, infer: the bits. b may equal pad. Reads every entry of every table, whichever is its own. Tables
+ * whose padding is not zero count as zero: the bits are then wrong, as they are with any table that the server made wrong. */
 void sotto_lookup_open(uint64_t *b, unsigned u, size_t count, const uint8_t *tables, const uint64_t *pad, const uint64_t *c);
 
 #endif

@@ -57,11 +57,11 @@ static double magnitude(range r)
     return fmax(-r.low, r.high);
 }
 
-/* Least k with -2^(k-1) <= -x and x < 2^(k-1). */
+/* Least k with -2^(k-1) <= -x and x < 2^(k-1); 64 where that is out of reach, which a program refuses. */
 static unsigned bits_for(double x)
 {
     unsigned k = 2;
-    while (ldexp(1.0, (int)k - 1) <= x) {
+    while (k < 64 && ldexp(1.0, (int)k - 1) <= x) {
         k++;
     }
     return k;
@@ -163,8 +163,10 @@ static int plan_all(sotto_model *m, const range *seen, const sotto_calibration *
         }
         if (!changed) {
             const size_t last = m->node_count - 1;
-            m->nodes[last].plan.present = 1;
-            m->nodes[last].plan.k = bits_for(o->margin * magnitude(seen[last]) / scale[last]);
+            sotto_node_plan *p = &m->nodes[last].plan;
+            const unsigned k = bits_for(o->margin * magnitude(seen[last]) / scale[last]);
+            p->present = 1;
+            p->k = k > p->k ? k : p->k; /* a maxpool has one already, of its differences */
             return SOTTO_OK;
         }
     }

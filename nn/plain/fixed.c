@@ -8,7 +8,7 @@
 struct sotto_fixed_run {
     const sotto_program *p;
     const sotto_program_weights *w;
-    uint64_t **value;             /* per step, modulo its ring */
+    uint64_t **value;             /* per step, signed; modulo 2^l what the parties share, not reduced after linear and local steps */
     uint64_t *x, *y, *share, *share_y; /* scratch: what a step reads */
     int64_t *centred;
     size_t most;                  /* words of the largest value */
@@ -73,10 +73,18 @@ static uint64_t truncate_plain(sotto_truncation t, uint64_t y)
     return sotto_low_bits((uint64_t)((centre(y, t.l) + half) >> t.f), t.l_next);
 }
 
-static uint64_t outside(uint64_t y, unsigned l, unsigned k)
+static uint64_t outside(uint64_t y, unsigned k, int64_t low_margin, int64_t high_margin)
 {
-    const int64_t v = centre(y, l), bound = INT64_C(1) << (k - 1);
-    return v < -bound || v >= bound;
+    const int64_t v = (int64_t)y, bound = INT64_C(1) << (k - 1);
+    return v < low_margin - bound || v >= bound - high_margin;
+}
+
+/* The sign takes half a step off both ends of k, the carry of a truncation 2^f - 1 off the upper one where the ring is no wider than it must be. */
+static uint64_t outside_unit(const sotto_step_info *s, uint64_t y)
+{
+    const int64_t half = s->sign && s->sign_window.j > 0 ? INT64_C(1) << (s->sign_window.j - 1) : 0;
+    const int64_t carry = sotto_truncation_widen(s->truncation) > 0 && s->truncation.l == s->k + 1 ? (INT64_C(1) << s->truncation.f) - 1 : 0;
+    return outside(y, s->k, half, half > carry ? half : carry);
 }
 
 /* out = sign ? truncation of x : 0 for relu, truncation alone for identity; share NULL: plain. */
@@ -86,12 +94,13 @@ static uint64_t units(const sotto_step_info *s, uint64_t *out, const uint64_t *x
     uint64_t wraps = 0;
     for (size_t i = 0; i < s->units; i++) {
         const uint64_t y = sotto_low_bits(x[i], t.l), c = share == NULL ? 0 : sotto_low_bits(share[i], t.l);
-        wraps += outside(y, t.l, s->k);
+        wraps += outside_unit(s, x[i]);
         out[i] = share == NULL ? truncate_plain(t, y) : sotto_truncate_reference(t, y, c);
         if (s->sign) {
             const uint64_t positive = share == NULL ? (uint64_t)(centre(y, t.l) >= 0) : sotto_sign_reference(s->sign_window, y, c);
             out[i] *= positive;
         }
+        out[i] = (uint64_t)centre(out[i], t.l_next);
     }
     return wraps;
 }
@@ -159,7 +168,6 @@ void sotto_fixed_infer(sotto_fixed_run *run, int64_t *logits, const int64_t *x, 
             break;
         }
         for (size_t i = 0; i < s->words; i++) {
-            out[i] = sotto_low_bits(out[i], s->l);
             run->centred[i] = centre(out[i], s->l);
         }
         if (options->seen != NULL) {
@@ -168,7 +176,7 @@ void sotto_fixed_infer(sotto_fixed_run *run, int64_t *logits, const int64_t *x, 
     }
     const sotto_step_info *last = &p->steps[p->step_count - 1];
     for (size_t i = 0; i < last->words; i++) {
-        wrapped += last->k < last->l && outside(run->value[p->step_count - 1][i], last->l, last->k);
+        wrapped += outside(run->value[p->step_count - 1][i], last->k, 0, 0);
         logits[i] = run->centred[i];
     }
     if (wraps != NULL) {

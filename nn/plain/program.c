@@ -3,7 +3,6 @@
 #include <math.h>
 #include <string.h>
 
-#include "lib/ct.h"
 #include "lib/mem.h"
 
 #define RING_MAX 60u
@@ -14,7 +13,6 @@
 typedef struct compiler {
     const sotto_model *m;
     sotto_program *p;
-    size_t cap;
     unsigned *need; /* per step: the bits that its readers ask for */
     int *fresh;     /* per step: the client's share is a uniform mask, no word of which repeats */
 } compiler;
@@ -96,11 +94,24 @@ static sotto_window window_of(const sotto_node *n, sotto_shape in)
     return (sotto_window){n->kernel_h, n->kernel_w, n->stride_h, n->stride_w, n->pad_top, n->pad_left};
 }
 
+/* A flattened value keeps the shape of the step that made it, which is the one that a window must slide over. */
+static int check_window(const compiler *c, const sotto_node *n, const sotto_step_info *s)
+{
+    const sotto_shape node = c->m->nodes[n->input[0]].shape, step = c->p->steps[s->in[0]].shape;
+    if (node.c != step.c || node.h != step.h || node.w != step.w) {
+        return sotto_fail(SOTTO_ERR_UNSUPPORTED, "node %s: a pool reads a flattened image; put it before the flatten node", n->name);
+    }
+    return SOTTO_OK;
+}
+
 /* GATHER and a tree of MAX steps. */
 static int compile_maxpool(compiler *c, const sotto_node *n, sotto_step_info *s)
 {
     const size_t area = sotto_shape_words(n->shape);
     int status = check_unit_plan(n);
+    if (status == SOTTO_OK) {
+        status = check_window(c, n, s);
+    }
     if (status != SOTTO_OK) {
         return status;
     }
@@ -172,6 +183,7 @@ static int compile_node(compiler *c, size_t index)
         break;
     case SOTTO_OP_AVGPOOL:
     case SOTTO_OP_GLOBALAVG:
+        status = check_window(c, n, &s);
         s.op = SOTTO_STEP_SUM;
         s.window = window_of(n, in);
         s.scale = from->scale / ((double)s.window.kernel_h * s.window.kernel_w);
@@ -293,7 +305,7 @@ int sotto_program_new(sotto_program *p, const sotto_model *m)
     for (size_t i = 0; i < m->node_count; i++) {
         cap += m->nodes[i].op == SOTTO_OP_MAXPOOL ? 32 : 0; /* a kernel has at most 2^32 positions */
     }
-    compiler c = {m, p, cap, sotto_calloc(cap, sizeof *c.need), sotto_calloc(cap, sizeof *c.fresh)};
+    compiler c = {m, p, sotto_calloc(cap, sizeof *c.need), sotto_calloc(cap, sizeof *c.fresh)};
     p->steps = sotto_calloc(cap, sizeof *p->steps);
     p->step_of = sotto_calloc(m->node_count, sizeof *p->step_of);
     p->node_count = m->node_count;

@@ -1,0 +1,182 @@
+/* The deployed graph computes what the trained one does; float inference against definitions. */
+#include <math.h>
+#include <stdio.h>
+
+#include "nn/plain/float.h"
+#include "tests/nn/fixture.h"
+
+static void logits_of(const sotto_model *m, const float *x, float *out)
+{
+    sotto_float_run *run = NULL;
+    assert_ok(sotto_float_run_new(&run, m));
+    assert_ok(sotto_float_infer(run, x));
+    memcpy(out, sotto_float_value(run, m->node_count - 1), sotto_shape_words(m->nodes[m->node_count - 1].shape) * sizeof *out);
+    sotto_float_run_free(run);
+}
+
+static void compare(const char *text, uint64_t seed)
+{
+    const sotto_rng rng = test_rng(seed, 0);
+    sotto_model m, deployed, twice;
+    float x[4096], a[64], b[64];
+    fixture_raw(&m, text, &rng);
+    assert_ok(sotto_model_copy(&deployed, &m));
+    assert_ok(sotto_model_deploy(&deployed));
+    const size_t words = sotto_shape_words(m.nodes[0].shape), outputs = sotto_shape_words(m.nodes[m.node_count - 1].shape);
+    for (int round = 0; round < 3; round++) {
+        for (size_t i = 0; i < words; i++) {
+            x[i] = (float)test_below(&rng, 4001) / 1000.0f - 2.0f;
+        }
+        logits_of(&m, x, a);
+        logits_of(&deployed, x, b);
+        for (size_t i = 0; i < outputs; i++) {
+            assert_true(fabsf(a[i] - b[i]) < 1e-4f * (1.0f + fabsf(a[i])));
+        }
+    }
+    assert_ok(sotto_model_copy(&twice, &deployed));
+    assert_ok(sotto_model_deploy(&twice)); /* idempotent */
+    assert_int_equal(deployed.node_count, twice.node_count);
+    for (size_t i = 0; i < twice.node_count; i++) {
+        assert_int_not_equal(SOTTO_OP_BATCHNORM, twice.nodes[i].op);
+        assert_string_equal(deployed.nodes[i].name, twice.nodes[i].name);
+    }
+    sotto_model_free(&m);
+    sotto_model_free(&deployed);
+    sotto_model_free(&twice);
+}
+
+static void test_same_function(void **state)
+{
+    (void)state;
+    for (uint64_t k = 0; k < 5; k++) {
+        compare(fixture_plain, test_seed() + k);
+        compare(fixture_rich, test_seed() + k);
+    }
+}
+
+static void test_rewrites(void **state)
+{
+    (void)state;
+    sotto_model m;
+    const sotto_rng rng = test_rng(1, 0);
+    fixture_raw(&m, fixture_rich, &rng);
+    assert_ok(sotto_model_deploy(&m));
+    assert_true(sotto_model_find(&m, "b1") == SIZE_MAX);
+    assert_true(sotto_model_find(&m, "m1") < sotto_model_find(&m, "r3"));  /* the maximum first */
+    const size_t i5 = sotto_model_find(&m, "c5.in");                       /* linear after linear */
+    assert_true(i5 != SIZE_MAX && m.nodes[i5].op == SOTTO_OP_IDENTITY);
+    assert_int_equal(i5, m.nodes[sotto_model_find(&m, "c5")].input[0]);
+    assert_true(sotto_model_find(&m, "f1.in") == SIZE_MAX);                /* a global average of masks is a fresh mask */
+    sotto_model_free(&m);
+}
+
+static void test_refused(void **state)
+{
+    (void)state;
+    static const char lone[] = "sotto-model 1\ninput 1x4x4\nbatchnorm b input\ndense d b out=2\n";
+    static const char shared[] = "sotto-model 1\ninput 1x4x4\nconv c input out=1 kernel=1\nbatchnorm b c\nadd a b c\n";
+    const char *const texts[] = {lone, shared};
+    for (size_t i = 0; i < 2; i++) {
+        const sotto_rng rng = test_rng(1, 0);
+        sotto_model m;
+        fixture_raw(&m, texts[i], &rng);
+        const size_t before = m.node_count;
+        assert_status(SOTTO_ERR_UNSUPPORTED, sotto_model_deploy(&m));
+        assert_int_equal(before, m.node_count);
+        assert_true(sotto_model_has_weights(&m));
+        sotto_model_free(&m);
+    }
+}
+
+static void test_memory_failure(void **state)
+{
+    (void)state;
+    const sotto_rng rng = test_rng(1, 0);
+    sotto_model m;
+    fixture_raw(&m, fixture_rich, &rng);
+    const size_t before = m.node_count;
+    int failed = 1;
+    for (long k = 0; failed; k++) {
+        sotto_calloc_fail_after(k);
+        failed = sotto_model_deploy(&m) != SOTTO_OK;
+        sotto_calloc_fail_after(-1);
+        assert_true(!failed || m.node_count == before);
+    }
+    sotto_model_free(&m);
+}
+
+/* A convolution by its definition: an output is the sum over all kernel positions of padded input times weight. */
+static void test_convolution_by_definition(void **state)
+{
+    (void)state;
+    const sotto_rng rng = test_rng(test_seed(), 0);
+    for (int round = 0; round < 60; round++) {
+        char text[256];
+        const unsigned groups = 1 + (unsigned)test_below(&rng, 2), c = groups * (1 + (unsigned)test_below(&rng, 2)),
+                       out = groups * (1 + (unsigned)test_below(&rng, 3)), kh = 1 + (unsigned)test_below(&rng, 3),
+                       kw = 1 + (unsigned)test_below(&rng, 3), sh = 1 + (unsigned)test_below(&rng, 2), sw = 1 + (unsigned)test_below(&rng, 3),
+                       pt = (unsigned)test_below(&rng, kh), pl = (unsigned)test_below(&rng, kw), pb = (unsigned)test_below(&rng, kh),
+                       pr = (unsigned)test_below(&rng, kw);
+        snprintf(text, sizeof text, "sotto-model 1\ninput %ux5x6\nconv c input out=%u kernel=%ux%u stride=%ux%u pad=%u,%u,%u,%u groups=%u\n", c,
+                 out, kh, kw, sh, sw, pt, pl, pb, pr, groups);
+        sotto_model m;
+        float x[4 * 5 * 6], got[4096];
+        fixture_raw(&m, text, &rng);
+        for (size_t i = 0; i < (size_t)c * 30; i++) {
+            x[i] = (float)test_below(&rng, 200) / 100.0f - 1.0f;
+        }
+        logits_of(&m, x, got);
+        const sotto_node *n = &m.nodes[1];
+        for (unsigned o = 0; o < out; o++) {
+            for (unsigned y = 0; y < n->shape.h; y++) {
+                for (unsigned z = 0; z < n->shape.w; z++) {
+                    double sum = n->tensor[1][o];
+                    for (unsigned k = 0; k < c / groups; k++) {
+                        for (unsigned u = 0; u < kh; u++) {
+                            for (unsigned v = 0; v < kw; v++) {
+                                const int row = (int)(y * sh + u) - (int)pt, col = (int)(z * sw + v) - (int)pl;
+                                const unsigned channel = o / (out / groups) * (c / groups) + k;
+                                if (row >= 0 && row < 5 && col >= 0 && col < 6) {
+                                    sum += (double)x[(channel * 5 + (unsigned)row) * 6 + (unsigned)col] *
+                                           n->tensor[0][((o * (c / groups) + k) * kh + u) * kw + v];
+                                }
+                            }
+                        }
+                    }
+                    assert_true(fabs(sum - (double)got[(o * n->shape.h + y) * n->shape.w + z]) < 1e-4);
+                }
+            }
+        }
+        sotto_model_free(&m);
+    }
+}
+
+static void test_pools_by_hand(void **state)
+{
+    (void)state;
+    static const char text[] = "sotto-model 1\ninput 1x3x3\nmaxpool m input kernel=2 stride=2 pad=0,0,1,1\navgpool a input kernel=2 stride=2 pad=0,0,1,1\n"
+                               "add s m a\n";
+    const float x[9] = {1, 2, -3, 4, -5, 6, -7, -8, -9};
+    const float most[4] = {4, 6, -7, -9}, mean[4] = {0.5f, 0.75f, -3.75f, -2.25f};
+    sotto_model m;
+    sotto_float_run *run = NULL;
+    assert_ok(sotto_model_parse(&m, text, sizeof text - 1));
+    assert_ok(sotto_float_run_new(&run, &m));
+    assert_ok(sotto_float_infer(run, x));
+    for (size_t i = 0; i < 4; i++) {
+        assert_true(sotto_float_value(run, 1)[i] == most[i]);
+        assert_true(sotto_float_value(run, 2)[i] == mean[i]);
+        assert_true(sotto_float_value(run, 3)[i] == most[i] + mean[i]);
+    }
+    sotto_float_run_free(run);
+    sotto_model_free(&m);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_same_function),  cmocka_unit_test(test_rewrites),                  cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_memory_failure), cmocka_unit_test(test_convolution_by_definition), cmocka_unit_test(test_pools_by_hand),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

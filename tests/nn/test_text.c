@@ -1,0 +1,219 @@
+#include "tests/nn/fixture.h"
+
+static void round_trip(const char *text)
+{
+    sotto_model a, b;
+    char *first = NULL, *second = NULL;
+    size_t first_len, second_len;
+    assert_ok(sotto_model_parse(&a, text, strlen(text)));
+    assert_ok(sotto_model_print(&a, &first, &first_len));
+    assert_ok(sotto_model_parse(&b, first, first_len));
+    assert_ok(sotto_model_print(&b, &second, &second_len));
+    assert_int_equal(first_len, second_len);
+    assert_memory_equal(first, second, first_len);
+    assert_memory_equal(a.public_hash, b.public_hash, sizeof a.public_hash);
+    assert_int_equal(a.node_count, b.node_count);
+    for (size_t i = 0; i < a.node_count; i++) {
+        assert_memory_equal(&a.nodes[i], &b.nodes[i], sizeof a.nodes[i]);
+    }
+    sotto_free(first);
+    sotto_free(second);
+    sotto_model_free(&a);
+    sotto_model_free(&b);
+}
+
+static const char planned[] = "sotto-model 1\n"
+                              "name planned\n"
+                              "# a comment\n"
+                              "\n"
+                              "input 1x4x4 mean=0.25 std=0.125\n"
+                              "label a b/c\n"
+                              "label second\n"
+                              "conv c1 input out=3 kernel=3x2 stride=2x1 pad=1,0,1,1\n"
+                              "relu r1 c1\n"
+                              "maxpool m1 r1 kernel=2 stride=1\n"
+                              "identity i1 m1\n"
+                              "dense f1 i1 out=2\n"
+                              "plan input scale=0.10000000000000001 bits=9\n"
+                              "plan c1 weight-scale=0.015625 weight-bits=8 he=4096:46,46\n"
+                              "plan r1 f=9 k=18 u=6\n"
+                              "plan m1 k=11 u=7\n"
+                              "plan i1 f=0 k=9\n"
+                              "plan f1 weight-scale=1e-3 weight-bits=6 he=4096:36,36,36 k=20\n";
+
+static void test_round_trips(void **state)
+{
+    (void)state;
+    round_trip(fixture_plain);
+    round_trip(fixture_rich);
+    round_trip(planned);
+}
+
+static void test_fields(void **state)
+{
+    (void)state;
+    sotto_model m;
+    assert_ok(sotto_model_parse(&m, planned, sizeof planned - 1));
+    assert_string_equal("planned", m.name);
+    assert_int_equal(2, m.label_count);
+    assert_string_equal("a b/c", m.labels[0]);
+    const sotto_node *c1 = &m.nodes[1];
+    assert_int_equal(SOTTO_OP_CONV, c1->op);
+    assert_int_equal(3, c1->kernel_h);
+    assert_int_equal(2, c1->kernel_w);
+    assert_int_equal(2, c1->stride_h);
+    assert_int_equal(1, c1->pad_top);
+    assert_int_equal(0, c1->pad_left);
+    assert_int_equal(1, c1->pad_right);
+    assert_int_equal(1, c1->groups);
+    assert_int_equal(2, c1->shape.h); /* (4 + 2 - 3) / 2 + 1 */
+    assert_int_equal(4, c1->shape.w); /* (4 + 1 - 2) + 1 */
+    assert_int_equal(2, c1->plan.he_primes);
+    assert_int_equal(46, c1->plan.he_prime_bits[1]);
+    assert_int_equal(1, m.nodes[3].stride_h);
+    assert_int_equal(20, m.nodes[5].plan.k);
+    sotto_model_free(&m);
+}
+
+#define HEAD "sotto-model 1\ninput 1x8x8\n"
+
+static void test_malformed(void **state)
+{
+    (void)state;
+    static const struct bad {
+        const char *text;
+        int status;
+        const char *message; /* a part of it */
+    } cases[] = {
+        {"", SOTTO_ERR_FORMAT, "empty"},
+        {"sotto-model 1", SOTTO_ERR_FORMAT, "cut off"},
+        {"hello\n", SOTTO_ERR_FORMAT, "line 1"},
+        {"sotto-model 2\n", SOTTO_ERR_VERSION, "format 2"},
+        {"sotto-model 1\n", SOTTO_ERR_FORMAT, "needs an input"},
+        {HEAD, SOTTO_ERR_FORMAT, "at least one node"},
+        {"sotto-model 1\ninput 1x8\n", SOTTO_ERR_FORMAT, "CxHxW"},
+        {"sotto-model 1\ninput 17x8x8\nrelu r input\n", SOTTO_ERR_FORMAT, "1 to 16 channels"},
+        {"sotto-model 1\ninput 1x8x8 std=0\nrelu r input\n", SOTTO_ERR_FORMAT, "std above 0"},
+        {"sotto-model 1\ninput 2x8x8 mean=0.5\nrelu r input\n", SOTTO_ERR_FORMAT, "one figure per channel"},
+        {HEAD "input 1x8x8\n", SOTTO_ERR_FORMAT, "second input"},
+        {HEAD "relu\n", SOTTO_ERR_FORMAT, "needs a name and 1 input"},
+        {HEAD "add a input\n", SOTTO_ERR_FORMAT, "2 inputs"},
+        {HEAD "relu r missing\n", SOTTO_ERR_FORMAT, "no earlier line defines"},
+        {HEAD "relu r r\n", SOTTO_ERR_FORMAT, "no earlier line defines"},
+        {HEAD "relu r input\nrelu r input\n", SOTTO_ERR_FORMAT, "taken"},
+        {HEAD "softmax s input\n", SOTTO_ERR_FORMAT, "expected name, id, input"},
+        {HEAD "conv c input out=4\n", SOTTO_ERR_FORMAT, "needs kernel="},
+        {HEAD "conv c input kernel=3\n", SOTTO_ERR_FORMAT, "needs out="},
+        {HEAD "conv c input out=4 kernel=3 colour=7\n", SOTTO_ERR_FORMAT, "no key 'colour'"},
+        {HEAD "conv c input out=4 kernel=3 kernel=3\n", SOTTO_ERR_FORMAT, "twice"},
+        {HEAD "conv c input out=4 kernel=0\n", SOTTO_ERR_FORMAT, "kernel=0"},
+        {HEAD "conv c input out=4 kernel=9\n", SOTTO_ERR_FORMAT, "does not fit"},
+        {HEAD "conv c input out=4 kernel=3 pad=3\n", SOTTO_ERR_FORMAT, "pad < kernel"},
+        {HEAD "conv c input out=4 kernel=3 groups=2\n", SOTTO_ERR_FORMAT, "groups"},
+        {HEAD "conv c input out=99999999999 kernel=3\n", SOTTO_ERR_FORMAT, "out="},
+        {HEAD "conv c input out=65536 kernel=1\nconv d c out=65536 kernel=1\n", SOTTO_ERR_LIMIT, "weights"},
+        {HEAD "relu r input pad=1\n", SOTTO_ERR_FORMAT, "no key 'pad'"},
+        {HEAD "relu r input stray\n", SOTTO_ERR_FORMAT, "not key=value"},
+        {HEAD "conv c input out=2 kernel=3\nadd a input c\n", SOTTO_ERR_FORMAT, "differ in shape"},
+        {HEAD "relu r input\nlabel only-one\n", SOTTO_ERR_FORMAT, "labels for 64 outputs"},
+        {HEAD "relu r input\nplan x f=1\n", SOTTO_ERR_FORMAT, "no earlier line"},
+        {HEAD "relu r input\nplan r f=1\n", SOTTO_ERR_FORMAT, "needs k="},
+        {HEAD "relu r input\nplan r f=41 k=9 u=3\n", SOTTO_ERR_FORMAT, "0 to 40"},
+        {HEAD "relu r input\nplan r f=1 k=9 u=3\nplan r f=1 k=9 u=3\n", SOTTO_ERR_FORMAT, "second plan"},
+        {HEAD "dense d input out=2\nplan d weight-scale=-1 weight-bits=8\n", SOTTO_ERR_FORMAT, "above 0"},
+        {HEAD "dense d input out=2\nplan d weight-scale=nan weight-bits=8\n", SOTTO_ERR_FORMAT, "above 0"},
+        {HEAD "dense d input out=2\nplan d weight-scale=1e999 weight-bits=8\n", SOTTO_ERR_FORMAT, "above 0"},
+        {HEAD "dense d input out=2\nplan d weight-scale=1 weight-bits=8 he=4096\n", SOTTO_ERR_FORMAT, "he="},
+        {HEAD "dense d input out=2\nplan d weight-scale=1 weight-bits=8 he=4096:46,46,46,46,46,46,46,46,46\n", SOTTO_ERR_FORMAT, "he="},
+        {HEAD "id 12\nrelu r input\n", SOTTO_ERR_FORMAT, "32 hex digits"},
+        {HEAD "id 00112233445566778899aabbccddeeff\nrelu r input\n", SOTTO_ERR_FORMAT, "needs a checksum"},
+        {HEAD "relu r input\nchecksum 00\n", SOTTO_ERR_FORMAT, "64 hex"},
+        {HEAD "relu r input\nchecksum 0000000000000000000000000000000000000000000000000000000000000000\n", SOTTO_ERR_CHECKSUM, "disagree"},
+        {HEAD "relu r\x01 input\n", SOTTO_ERR_FORMAT, "printable"},
+        {HEAD "relu a/b input\n", SOTTO_ERR_FORMAT, "name"},
+        {HEAD "relu this-name-is-longer-than-thirty-one input\n", SOTTO_ERR_FORMAT, "longer"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        sotto_model m;
+        const int got = sotto_model_parse(&m, cases[i].text, strlen(cases[i].text));
+        if (got != cases[i].status || strstr(sotto_error_message(), cases[i].message) == NULL) {
+            fail_msg("case %zu: %s, '%s'; expected '%s'", i, sotto_status_name(got), sotto_error_message(), cases[i].message);
+        }
+        assert_int_equal(0, m.node_count); /* zeroed */
+    }
+}
+
+static void test_long_lines(void **state)
+{
+    (void)state;
+    char text[4096];
+    sotto_model m;
+    memset(text, 'x', sizeof text);
+    memcpy(text, HEAD, sizeof HEAD - 1);
+    text[sizeof text - 1] = '\n';
+    assert_status(SOTTO_ERR_FORMAT, sotto_model_parse(&m, text, sizeof text));
+    assert_non_null(strstr(sotto_error_message(), "longer than"));
+    for (size_t i = sizeof HEAD; i < 900; i += 2) {
+        text[i] = ' ';
+    }
+    text[900] = '\n';
+    assert_status(SOTTO_ERR_FORMAT, sotto_model_parse(&m, text, 901));
+    assert_non_null(strstr(sotto_error_message(), "words"));
+    assert_status(SOTTO_ERR_LIMIT, sotto_model_parse(&m, text, SOTTO_TEXT_MAX + (size_t)1));
+}
+
+/* Any one byte of a saved text changed: an error, or a model that prints the same. */
+static void test_every_bit_flipped(void **state)
+{
+    (void)state;
+    const sotto_rng rng = test_rng(test_seed(), 0);
+    sotto_model m, other;
+    char *text = NULL, *again = NULL;
+    size_t len, again_len;
+    fixture_raw(&m, planned, &rng);
+    assert_ok(sotto_model_print(&m, &text, &len));
+    for (size_t i = 0; i < len; i++) {
+        for (unsigned bit = 0; bit < 8; bit++) {
+            text[i] = (char)(text[i] ^ (1 << bit));
+            if (sotto_model_parse(&other, text, len) == SOTTO_OK) {
+                assert_ok(sotto_model_print(&other, &again, &again_len));
+                assert_memory_equal(m.public_hash, other.public_hash, sizeof m.public_hash);
+                sotto_free(again);
+                sotto_model_free(&other);
+            }
+            text[i] = (char)(text[i] ^ (1 << bit));
+        }
+    }
+    for (size_t cut = 0; cut < len; cut++) {
+        assert_int_not_equal(SOTTO_OK, sotto_model_parse(&other, text, cut));
+    }
+    sotto_free(text);
+    sotto_model_free(&m);
+}
+
+static void test_memory_failure(void **state)
+{
+    (void)state;
+    int failed = 1;
+    for (long k = 0; failed; k++) {
+        sotto_model m;
+        sotto_calloc_fail_after(k);
+        failed = sotto_model_parse(&m, planned, sizeof planned - 1) != SOTTO_OK;
+        sotto_calloc_fail_after(-1);
+        if (failed) {
+            assert_string_equal("", m.name);
+        } else {
+            assert_true(k > 2);
+            sotto_model_free(&m);
+        }
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_round_trips), cmocka_unit_test(test_fields),            cmocka_unit_test(test_malformed),
+        cmocka_unit_test(test_long_lines),  cmocka_unit_test(test_every_bit_flipped), cmocka_unit_test(test_memory_failure),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
