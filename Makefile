@@ -29,8 +29,8 @@ ring_TEST   := modulus prime ntt rns poly sample
 bfv_TEST    := params keys encrypt evaluate encode noise wire flood answer
 ot_TEST     := base extension product lookup
 garble_TEST := circuit gadgets halfgates
-nn_TEST     := text weights deploy linear step session
-train_TEST  := tape
+nn_TEST     := text weights deploy program fixed calibrate linear step frame unit session
+train_TEST  := dataset tape train
 
 WARN := -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes -Wundef -Werror
 # zmm and ymm code must not leak into portable files, so there is no -march here; files that need an extension name it below.

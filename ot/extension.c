@@ -21,6 +21,7 @@ struct sotto_ot {
     sotto_prg recv[COLUMNS][2];     /* both seeds of each column */
     uint64_t sent, received;        /* numbers used up */
     uint64_t column[COLUMNS][CHUNK / 64]; /* scratch */
+    uint64_t wire[COLUMNS * CHUNK / 64];  /* scratch: a chunk of the matrix, column after column */
 };
 
 int sotto_ot_new(sotto_ot **out, sotto_chan *chan, const sotto_rng *rng, sotto_block salt, int party)
@@ -127,19 +128,19 @@ static void transpose(sotto_block *out, uint64_t column[COLUMNS][CHUNK / 64], si
 
 int sotto_ot_send(sotto_ot *ot, sotto_chan *chan, size_t count, sotto_block *q, uint64_t *first)
 {
-    uint64_t u[CHUNK / 64];
     int status = reserve(&ot->sent, count, first);
     if (status != SOTTO_OK) {
         return status;
     }
     for (size_t done = 0; done < count; done += CHUNK) {
         const size_t left = count - done < CHUNK ? count - done : CHUNK, rows = padded(left), words = rows / 64;
+        status = sotto_chan_recv(chan, ot->wire, COLUMNS * rows / 8);
+        if (status != SOTTO_OK) {
+            sotto_wipe(q, count * sizeof *q);
+            return status;
+        }
         for (size_t j = 0; j < COLUMNS; j++) {
-            status = sotto_chan_recv(chan, u, rows / 8);
-            if (status != SOTTO_OK) {
-                sotto_wipe(q, count * sizeof *q);
-                return status;
-            }
+            const uint64_t *u = ot->wire + j * words;
             const uint64_t mask = sotto_ct_mask((ot->offset.w[j / 64] >> (j % 64)) & 1);
             sotto_prg_fill(&ot->send[j], ot->column[j], rows / 8);
             for (size_t w = 0; w < words; w++) {
@@ -153,7 +154,7 @@ int sotto_ot_send(sotto_ot *ot, sotto_chan *chan, size_t count, sotto_block *q, 
 
 int sotto_ot_recv(sotto_ot *ot, sotto_chan *chan, const uint8_t *choices, size_t count, sotto_block *t, uint64_t *first)
 {
-    uint64_t u[CHUNK / 64], r[CHUNK / 64];
+    uint64_t r[CHUNK / 64];
     int status = reserve(&ot->received, count, first);
     if (status != SOTTO_OK) {
         return status;
@@ -166,20 +167,20 @@ int sotto_ot_recv(sotto_ot *ot, sotto_chan *chan, const uint8_t *choices, size_t
         if (left % 64 != 0) {
             r[left / 64] = sotto_low_bits(r[left / 64], (unsigned)(left % 64));
         }
-        for (size_t j = 0; j < COLUMNS && status == SOTTO_OK; j++) {
+        for (size_t j = 0; j < COLUMNS; j++) {
+            uint64_t *u = ot->wire + j * words;
             sotto_prg_fill(&ot->recv[j][0], ot->column[j], rows / 8);
             sotto_prg_fill(&ot->recv[j][1], u, rows / 8);
             for (size_t w = 0; w < words; w++) {
                 u[w] ^= ot->column[j][w] ^ r[w];
             }
-            status = sotto_chan_send(chan, u, rows / 8);
         }
+        status = sotto_chan_send(chan, ot->wire, COLUMNS * rows / 8);
         if (status == SOTTO_OK) {
             transpose(t + done, ot->column, rows, left);
         }
     }
     sotto_wipe(r, sizeof r);
-    sotto_wipe(u, sizeof u);
     if (status != SOTTO_OK) {
         sotto_wipe(t, count * sizeof *t);
     }

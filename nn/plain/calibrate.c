@@ -12,7 +12,7 @@ typedef struct range {
 
 sotto_calibration sotto_calibration_default(void)
 {
-    return (sotto_calibration){.weight_bits = 8, .value_bits = 8, .input_bits = 9, .sign_bits = 7, .margin = 1.5};
+    return (sotto_calibration){.weight_bits = 8, .value_bits = 8, .input_bits = 9, .sign_bits = 8, .margin = 1.5};
 }
 
 static int check_options(const sotto_calibration *o, size_t count)
@@ -192,6 +192,9 @@ int sotto_calibrate(sotto_model *m, const sotto_calibration *options, const uint
     status = observe(m, seen, images, count, progress, ctx);
     if (status == SOTTO_OK) {
         status = plan_all(m, seen, options, scale, enlarge);
+        for (size_t i = 0; i < m->node_count && status != SOTTO_OK; i++) {
+            memset(&m->nodes[i].plan, 0, sizeof m->nodes[i].plan);
+        }
     }
 done:
     sotto_free(seen);

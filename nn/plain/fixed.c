@@ -8,7 +8,7 @@
 struct sotto_fixed_run {
     const sotto_program *p;
     const sotto_program_weights *w;
-    uint64_t **value;             /* per step, signed; modulo 2^l what the parties share, not reduced after linear and local steps */
+    uint64_t **value;             /* per step, signed; what the parties share modulo 2^l, not reduced */
     uint64_t *x, *y, *share, *share_y; /* scratch: what a step reads */
     int64_t *centred;
     size_t most;                  /* words of the largest value */
@@ -66,11 +66,13 @@ static int64_t centre(uint64_t x, unsigned l)
     return (int64_t)(x << (64 - l)) >> (64 - l);
 }
 
-/* y / 2^f, half a unit rounded up. */
-static uint64_t truncate_plain(sotto_truncation t, uint64_t y)
+/* y / 2^f: half a unit rounded up, or as the parties round it. They know it modulo 2^l_next, a unit away at most: the nearest such integer, so that what a
+ * narrow ring cuts off still counts as a wrap where it matters. */
+static int64_t shift_down(sotto_truncation t, uint64_t y, const uint64_t *c)
 {
     const int64_t half = t.f > 0 ? INT64_C(1) << (t.f - 1) : 0;
-    return sotto_low_bits((uint64_t)((centre(y, t.l) + half) >> t.f), t.l_next);
+    const int64_t plain = (centre(y, t.l) + half) >> t.f;
+    return c == NULL ? plain : plain + centre(sotto_truncate_reference(t, y, *c) - (uint64_t)plain, t.l_next);
 }
 
 static uint64_t outside(uint64_t y, unsigned k, int64_t low_margin, int64_t high_margin)
@@ -94,13 +96,9 @@ static uint64_t units(const sotto_step_info *s, uint64_t *out, const uint64_t *x
     uint64_t wraps = 0;
     for (size_t i = 0; i < s->units; i++) {
         const uint64_t y = sotto_low_bits(x[i], t.l), c = share == NULL ? 0 : sotto_low_bits(share[i], t.l);
+        const int kept = !s->sign || (share == NULL ? centre(y, t.l) >= 0 : (int)sotto_sign_reference(s->sign_window, y, c));
+        out[i] = kept ? (uint64_t)shift_down(t, y, share == NULL ? NULL : &c) : 0;
         wraps += outside_unit(s, x[i]);
-        out[i] = share == NULL ? truncate_plain(t, y) : sotto_truncate_reference(t, y, c);
-        if (s->sign) {
-            const uint64_t positive = share == NULL ? (uint64_t)(centre(y, t.l) >= 0) : sotto_sign_reference(s->sign_window, y, c);
-            out[i] *= positive;
-        }
-        out[i] = (uint64_t)centre(out[i], t.l_next);
     }
     return wraps;
 }

@@ -20,9 +20,10 @@ typedef struct sotto_fixed_run sotto_fixed_run;
 /* Space for one image at a time; keeps references to p and w. */
 SOTTO_MUST_CHECK int sotto_fixed_run_new(sotto_fixed_run **out, const sotto_program *p, const sotto_program_weights *w);
 void sotto_fixed_run_free(sotto_fixed_run *run);
-/* x: input_words integers; logits: output_words, centred. *wraps (may be NULL) is increased by the values that left the range in which the
- * protocol is right: k of the output; k of a unit or a max stage, less half a step at both ends where a sign is taken and less what the carry of a truncation
- * costs at the upper end. Counted on integers that are not reduced yet, so that a value that wrapped into its range counts as well. options NULL: all defaults. Cannot fail. */
+/* x: input_words integers; logits: output_words, centred. options NULL: all defaults. Cannot fail.
+ * *wraps (may be NULL) is increased by the values that left the range in which the protocol is right: k of the output; k of a unit or
+ * a max stage, less half a step at both ends where a sign is taken and less what the carry of a truncation costs at the upper end.
+ * Counted on integers that are not reduced yet, so that an output that came around its ring counts as well. */
 void sotto_fixed_infer(sotto_fixed_run *run, int64_t *logits, const int64_t *x, const sotto_fixed_options *options, uint64_t *wraps);
 size_t sotto_argmax_int(const int64_t *x, size_t count);
 

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <zlib.h>
 
 #include "lib/mem.h"
@@ -34,11 +35,17 @@ static int read_exact(gzFile file, const char *path, void *out, size_t len)
     return SOTTO_OK;
 }
 
+/* A compressed file that is cut within its checksum reads as ended; gzerror alone tells. */
 static int at_end(gzFile file, const char *path)
 {
     uint8_t byte;
+    int code;
     const int n = gzread(file, &byte, 1);
-    return n == 0 ? SOTTO_OK : sotto_fail(SOTTO_ERR_FORMAT, "%s: is longer than its header says, or damaged; fetch it again", path);
+    gzerror(file, &code);
+    if (n != 0 || (code != Z_OK && code != Z_STREAM_END)) {
+        return sotto_fail(SOTTO_ERR_FORMAT, "%s: is longer than its header says, or damaged; fetch it again", path);
+    }
+    return SOTTO_OK;
 }
 
 static uint32_t big_endian(const uint8_t b[4])
@@ -67,14 +74,25 @@ static int idx_header(gzFile file, const char *path, uint32_t magic, unsigned di
     return SOTTO_OK;
 }
 
-static int alloc(sotto_dataset *d, const char *path)
+/* Checks what a header says against the limits and against what the file can hold at all: deflate packs at most 258 bytes
+ * into two bits, 1032 to 1. */
+static int check_size(const sotto_dataset *d, gzFile file, const char *path)
 {
     const size_t words = sotto_shape_words(d->shape);
+    struct stat st;
     if (words == 0 || words > PIXELS_MAX || d->count > BYTES_MAX / words) {
         return sotto_fail(SOTTO_ERR_LIMIT, "%s: images of %zu values, %zu of them; at most %u values and 2 GiB in all", path, words, d->count,
                           PIXELS_MAX);
     }
-    d->images = sotto_calloc(d->count, words);
+    if (stat(path, &st) == 0 && S_ISREG(st.st_mode) && d->count * words > (uint64_t)st.st_size * (gzdirect(file) ? 1 : 1032)) {
+        return sotto_fail(SOTTO_ERR_FORMAT, "%s: is shorter than its header says; fetch it again", path);
+    }
+    return SOTTO_OK;
+}
+
+static int alloc(sotto_dataset *d, const char *path)
+{
+    d->images = sotto_calloc(d->count, sotto_shape_words(d->shape));
     d->labels = sotto_calloc(d->count, sizeof *d->labels);
     return d->images == NULL || d->labels == NULL ? sotto_fail(SOTTO_ERR_MEMORY, "%s: no memory for %zu images", path, d->count) : SOTTO_OK;
 }
@@ -130,6 +148,9 @@ int sotto_dataset_idx(sotto_dataset *d, const char *images_path, const char *lab
     if (status == SOTTO_OK) {
         d->shape = (sotto_shape){1, size[1], size[2]};
         d->count = size[0];
+        status = check_size(d, file, images_path);
+    }
+    if (status == SOTTO_OK) {
         status = alloc(d, images_path);
     }
     if (status == SOTTO_OK) {

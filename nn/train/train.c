@@ -167,6 +167,9 @@ static int check(const sotto_model *m, const sotto_dataset *data, const sotto_tr
 {
     const sotto_shape in = m->nodes[0].shape, d = data->shape;
     const size_t outputs = sotto_shape_words(m->nodes[m->node_count - 1].shape);
+    if (data->count < 1 || data->count > UINT32_MAX) {
+        return sotto_fail(SOTTO_ERR_ARG, "the data set has %zu images; expected 1 to 2^32 - 1", data->count);
+    }
     if (in.c != d.c || in.h != d.h || in.w != d.w || data->classes > outputs) {
         return sotto_fail(SOTTO_ERR_MISMATCH, "the model takes %ux%ux%u and has %zu outputs, the data are %ux%ux%u with %zu classes", in.c, in.h,
                           in.w, outputs, d.c, d.h, d.w, data->classes);

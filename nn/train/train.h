@@ -32,11 +32,12 @@ sotto_train_options sotto_train_default(void);
 
 /* Trains all weights of m, which has them (sotto_model_init_weights) and infers the data set's shape and classes, else SOTTO_ERR_MISMATCH.
  * Batch norm learns with batch statistics and keeps running ones (momentum 0.1). progress is called after every batch; nonzero stops early with the
- * weights as they are. SOTTO_ERR_UNSUPPORTED names an op without a gradient; SOTTO_ERR_ARG an option; loss not finite: SOTTO_ERR_LIMIT saying to lower the rate. */
+ * weights as they are. SOTTO_ERR_ARG: an option, an empty data set, no weights; loss not finite: SOTTO_ERR_LIMIT saying to lower the rate. */
 SOTTO_MUST_CHECK int sotto_train(sotto_model *m, const sotto_dataset *data, const sotto_train_options *options,
                                  int (*progress)(void *ctx, const sotto_train_progress *p), void *ctx);
 
-/* Share of the images whose largest logit is the label: batched float inference by the same code as training's forward pass. */
+/* Share of the first `count` images (0 or more than there are: all) whose largest logit is the label: batched float inference by the same code as
+ * training's forward pass. Errors as of sotto_train; *accuracy is set on success alone. */
 SOTTO_MUST_CHECK int sotto_evaluate_float(double *accuracy, const sotto_model *m, const sotto_dataset *data, size_t count, unsigned threads);
 
 #endif

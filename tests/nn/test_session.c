@@ -1,9 +1,5 @@
 /* Whole sessions between two threads: bit-exact against the reference, single use, hostile and broken peers. */
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
+#include "lib/bytes.h"
 #include "nn/plain/fixed.h"
 #include "nn/secure/frame.h"
 #include "nn/secure/session.h"
@@ -68,7 +64,7 @@ static int run_client(sotto_chan *chan, void *ctx)
     const sotto_session_env env = {.chan = chan, .rng = test_rng(r->seed, 2), .audit = {r->client.value ? keep : NULL, &r->client}};
     sotto_session *s = NULL;
     int64_t *x = sotto_calloc(p->input_words, sizeof *x), *logits = sotto_calloc(p->output_words, sizeof *logits);
-    int status = sotto_session_open(&s, &r->serving->network, &env, r->sign);
+    int status = x == NULL || logits == NULL ? SOTTO_ERR_MEMORY : sotto_session_open(&s, &r->serving->network, &env, r->sign);
     for (size_t i = 0; i < r->count && status == SOTTO_OK; i++) {
         while (status == SOTTO_OK && sotto_session_prepared(s) < r->prepare) {
             status = sotto_session_prepare(s);
@@ -110,8 +106,6 @@ static void reference_seen(void *ctx, size_t step, const int64_t *value, size_t 
     }
 }
 
-/* The server's last audit call may be a moment behind the client's logits, so shares are compared after the next round trip: here by running
- * images one session at a time. */
 static void check_exact(run *r, size_t image, const int64_t *x, const int64_t *logits)
 {
     (void)image;
@@ -171,11 +165,306 @@ static void test_exact_rich(void **state)
     exact(fixture_rich, 12, SOTTO_SIGN_CIRCUIT, seed, 1); /* beyond the lookup's width */
 }
 
+/* ---- prepared material is used once ------------------------------------------------------------------------------ */
+
+static const char fixture_tiny[] = "sotto-model 1\n"
+                                   "input 1x2x2\n"
+                                   "dense f1 input out=3\n"
+                                   "relu r1 f1\n"
+                                   "dense f2 r1 out=2\n";
+
+typedef struct tiny {
+    sotto_model m;
+    sotto_serving serving;
+    run r;
+    uint8_t pixels[4];
+    sotto_session_env env; /* of a client that does what the test wants */
+    int again;             /* client_again: 0 an item never made, 1 one used */
+    int result;
+} tiny;
+
+static void tiny_new(tiny *t)
+{
+    const sotto_rng rng = test_rng(3, 0);
+    memset(t, 0, sizeof *t);
+    fixture_model(&t->m, fixture_tiny, 4, &rng);
+    assert_ok(sotto_serving_new(&t->serving, &t->m, NULL));
+    assert_ok(sotto_rng_fill(&rng, t->pixels, sizeof t->pixels));
+    t->r = (run){.serving = &t->serving, .images = t->pixels, .count = 1, .prepare = 1, .seed = 4};
+}
+
+static void tiny_free(tiny *t)
+{
+    sotto_serving_free(&t->serving);
+    sotto_model_free(&t->m);
+}
+
+/* Runs one inference properly if `again`, then asks the server for item 0 by a frame of its own. */
+static int client_again(sotto_chan *chan, void *ctx)
+{
+    tiny *t = ctx;
+    const sotto_session_env env = {.chan = chan, .rng = test_rng(5, 2)};
+    const size_t input = sotto_packed_bytes(4, t->serving.network.program.steps[0].l);
+    sotto_session *s = NULL;
+    sotto_frame frame;
+    uint8_t body[64] = {0};
+    int64_t x[4] = {1, 2, 3, 4}, logits[2];
+    int status = sotto_session_open(&s, &t->serving.network, &env, SOTTO_SIGN_LOOKUP);
+    if (status == SOTTO_OK) {
+        assert_status(SOTTO_ERR_USED, sotto_session_infer(s, logits, x)); /* the client's own store is empty */
+    }
+    if (status == SOTTO_OK && t->again) {
+        status = sotto_session_prepare(s);
+        status = status == SOTTO_OK ? sotto_session_infer(s, logits, x) : status;
+        if (status == SOTTO_OK) {
+            assert_status(SOTTO_ERR_USED, sotto_session_infer(s, logits, x));
+        }
+    }
+    if (status == SOTTO_OK) {
+        status = sotto_frame_send(chan, SOTTO_FRAME_INFER, 0, body, 8 + input);
+        t->result = status == SOTTO_OK ? sotto_frame_next(chan, &frame) : status;
+    }
+    sotto_session_close(s);
+    return status;
+}
+
+static void test_material_is_used_once(void **state)
+{
+    (void)state;
+    for (int again = 0; again < 2; again++) {
+        tiny t;
+        int status[2];
+        tiny_new(&t);
+        t.again = again;
+        test_two_party(run_server, &t.r, client_again, &t, status);
+        assert_int_equal(SOTTO_ERR_USED, status[0]);
+        assert_ok(status[1]);
+        assert_int_equal(SOTTO_ERR_USED, t.result); /* and the client is told so */
+        tiny_free(&t);
+    }
+}
+
+/* ---- handshake ----------------------------------------------------------------------------------------------------- */
+
+static void test_other_model_or_plan(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < 2; kind++) {
+        tiny t, other;
+        int status[2];
+        char *text = NULL;
+        size_t len;
+        tiny_new(&t);
+        tiny_new(&other);
+        sotto_model *m = &other.serving.network.model;
+        if (kind == 0) {
+            m->id[3] ^= 1;
+        } else {
+            m->nodes[2].plan.u--; /* another plan of the same model */
+        }
+        assert_ok(sotto_model_print(m, &text, &len));
+        sotto_free(text);
+        test_two_party(run_server, &t.r, run_client, &other.r, status);
+        assert_int_equal(SOTTO_ERR_MISMATCH, status[0]);
+        assert_int_equal(SOTTO_ERR_MISMATCH, status[1]);
+        tiny_free(&t);
+        tiny_free(&other);
+    }
+}
+
+/* Sends these bytes and reads until the other side has gone. */
+typedef struct sender {
+    const uint8_t *bytes;
+    size_t len;
+} sender;
+
+static int send_and_drain(sotto_chan *chan, void *ctx)
+{
+    const sender *s = ctx;
+    uint8_t byte;
+    int status = sotto_chan_send(chan, s->bytes, s->len);
+    if (status == SOTTO_OK) {
+        status = sotto_chan_flush(chan);
+    }
+    while (status == SOTTO_OK) {
+        status = sotto_chan_recv(chan, &byte, 1);
+    }
+    return SOTTO_OK;
+}
+
+static void test_other_version_and_strangers(void **state)
+{
+    (void)state;
+    static const uint8_t version[] = {0x53, 0x6f, 9, SOTTO_FRAME_HELLO, 0, 0, 0, 0, 65, 0, 0, 0, 0, 0, 0, 0};
+    static const uint8_t type[] = {0x53, 0x6f, 1, 77, 0, 0, 0, 0, 65, 0, 0, 0, 0, 0, 0, 0};
+    static const uint8_t early[] = {0x53, 0x6f, 1, SOTTO_FRAME_INFER, 0, 0, 0, 0, 65, 0, 0, 0, 0, 0, 0, 0};
+    static const uint8_t huge[] = {0x53, 0x6f, 1, SOTTO_FRAME_HELLO, 0, 0, 0, 0, 255, 255, 255, 255, 255, 255, 255, 127};
+    static const struct {
+        sender s;
+        int status;
+    } cases[] = {
+        {{version, sizeof version}, SOTTO_ERR_VERSION},
+        {{(const uint8_t *)"GET / HTTP/1.1\r\nHost: x\r\n", 25}, SOTTO_ERR_PROTOCOL},
+        {{type, sizeof type}, SOTTO_ERR_PROTOCOL},
+        {{early, sizeof early}, SOTTO_ERR_PROTOCOL},
+        {{huge, sizeof huge}, SOTTO_ERR_PROTOCOL},
+    };
+    tiny t;
+    tiny_new(&t);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        int status[2];
+        sender s = cases[i].s;
+        test_two_party(run_server, &t.r, send_and_drain, &s, status);
+        assert_int_equal(cases[i].status, status[0]);
+        test_two_party(run_client, &t.r, send_and_drain, &s, status);
+        assert_int_equal(cases[i].status, status[0]);
+    }
+    tiny_free(&t);
+}
+
+/* ---- a peer that closes, stalls, flips a bit or sends garbage at operation k, for every k ----------------------------- */
+
+typedef struct fault_case {
+    tiny *t;
+    test_fault kind;
+    int faulty; /* 0 server, 1 client */
+    long k;
+} fault_case;
+
+static void fault(const fault_case *f, int status[2], long *ops)
+{
+    const unsigned timeout = f->kind == TEST_FAULT_STALL ? 60 : 3000;
+    test_fault_plan plan = {.kind = f->kind, .k = f->k, .seed = (uint64_t)f->k};
+    sotto_chan inner[2], outer;
+    run r = f->t->r; /* each run its own stats */
+    test_chan_pair(&inner[0], &inner[1], timeout);
+    test_chan_faulty(&outer, &inner[f->faulty], &plan);
+    test_two_party_on(f->faulty == 0 ? &outer : &inner[0], run_server, &r, f->faulty == 1 ? &outer : &inner[1], run_client, &r, status);
+    *ops = plan.ops;
+}
+
+static void test_faults_at_every_message(void **state)
+{
+    (void)state;
+    tiny t;
+    tiny_new(&t);
+    for (unsigned sign = 0; sign < SOTTO_SIGN_PROVIDERS; sign++) {
+        t.r.sign = (sotto_sign_provider)sign;
+        for (int faulty = 0; faulty < 2; faulty++) {
+            int status[2];
+            long ops = 0, ignored;
+            fault(&(fault_case){&t, TEST_FAULT_NONE, faulty, 0}, status, &ops);
+            assert_ok(status[0]);
+            assert_ok(status[1]);
+            assert_true(ops > 20);
+            for (long k = 0; k < ops; k++) {
+                for (test_fault kind = TEST_FAULT_CLOSE; kind <= TEST_FAULT_GARBAGE; kind++) {
+                    fault(&(fault_case){&t, kind, faulty, k}, status, &ignored);
+                    /* A flipped bit in masked data cannot be noticed and gives a wrong result; a closed or dead connection must be, save where
+                     * the client's goodbye alone is lost. */
+                    if (kind == TEST_FAULT_CLOSE && k < ops - 2) {
+                        assert_true(status[0] != SOTTO_OK && status[1] != SOTTO_OK);
+                    } else if (kind == TEST_FAULT_STALL && k < ops - 2) {
+                        assert_true(status[0] != SOTTO_OK || status[1] != SOTTO_OK);
+                    }
+                }
+            }
+        }
+    }
+    tiny_free(&t);
+}
+
+/* ---- failures of our own -------------------------------------------------------------------------------------------- */
+
+typedef struct rng_case {
+    tiny *t;
+    test_faulty_rng faulty;
+    int server;
+} rng_case;
+
+static int rng_party(sotto_chan *chan, void *ctx)
+{
+    rng_case *c = ctx;
+    const sotto_session_env env = {.chan = chan, .rng = test_faulty_rng_wrap(&c->faulty)};
+    sotto_session *s = NULL;
+    if (c->server) {
+        return sotto_session_serve(&c->t->serving, &env, NULL);
+    }
+    int status = sotto_session_open(&s, &c->t->serving.network, &env, SOTTO_SIGN_CIRCUIT);
+    status = status == SOTTO_OK ? sotto_session_prepare(s) : status;
+    sotto_session_close(s);
+    return status;
+}
+
+static void test_rng_failures(void **state)
+{
+    (void)state;
+    tiny t;
+    tiny_new(&t);
+    for (int server = 0; server < 2; server++) {
+        long calls = 1;
+        for (long k = -1; k < calls; k += k > 16 ? 1 + calls / 40 : 1) { /* the first say something each, the rest are samplers */
+            rng_case bad = {&t, {.inner = test_rng(1, 1), .k = k < 0 ? 1L << 40 : k}, server};
+            rng_case good = {&t, {.inner = test_rng(1, 2), .k = 1L << 40}, !server};
+            int status[2];
+            test_two_party(rng_party, &bad, rng_party, &good, status);
+            if (k < 0) {
+                assert_ok(status[0]);
+                assert_ok(status[1]);
+                calls = bad.faulty.calls;
+                assert_true(calls > 10);
+            } else {
+                assert_int_equal(SOTTO_ERR_RNG, status[0]);
+                assert_int_not_equal(SOTTO_OK, status[1]);
+            }
+        }
+    }
+    tiny_free(&t);
+}
+
+/* Memory runs out at allocation k of either party (they share the counter): an error, nothing leaked under the sanitizers. */
+static void test_memory_failures(void **state)
+{
+    (void)state;
+    tiny t;
+    tiny_new(&t);
+    t.r.sign = SOTTO_SIGN_CIRCUIT;
+    int failed = 1;
+    for (long k = 0; failed; k++) {
+        int status[2];
+        sotto_chan c[2];
+        test_chan_pair(&c[0], &c[1], 3000);
+        sotto_calloc_fail_after(k);
+        test_two_party_on(&c[0], run_server, &t.r, &c[1], run_client, &t.r, status);
+        sotto_calloc_fail_after(-1);
+        failed = status[0] == SOTTO_ERR_MEMORY || status[1] == SOTTO_ERR_MEMORY;
+        assert_true(failed || (status[0] == SOTTO_OK && status[1] == SOTTO_OK));
+    }
+    for (long k = 0;; k++) {
+        sotto_serving s;
+        sotto_calloc_fail_after(k);
+        const int status = sotto_serving_new(&s, &t.m, NULL);
+        sotto_calloc_fail_after(-1);
+        if (status == SOTTO_OK) {
+            sotto_serving_free(&s);
+            break;
+        }
+        assert_int_equal(SOTTO_ERR_MEMORY, status);
+    }
+    tiny_free(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_exact_plain),
         cmocka_unit_test(test_exact_rich),
+        cmocka_unit_test(test_material_is_used_once),
+        cmocka_unit_test(test_other_model_or_plan),
+        cmocka_unit_test(test_other_version_and_strangers),
+        cmocka_unit_test(test_faults_at_every_message),
+        cmocka_unit_test(test_rng_failures),
+        cmocka_unit_test(test_memory_failures),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -152,11 +152,83 @@ static void test_rng_failure(void **state)
     }
 }
 
+/* A second party written from the formulas of base.h alone: party 1, that receives with its own scalars and sends with a = 5. */
+typedef struct stranger {
+    uint8_t choices[SOTTO_BASE_OTS / 8];
+    sotto_block received[SOTTO_BASE_OTS], sent[SOTTO_BASE_OTS][2];
+} stranger;
+
+static sotto_block formula_key(uint8_t sender, uint8_t index, const uint8_t *a, const uint8_t *b, const uint8_t *shared)
+{
+    uint8_t text[16 + 16 + 2 + 3 * SOTTO_POINT_BYTES] = "sotto base ot 1", *at = text + 16;
+    sotto_block key;
+    memcpy(at, &fixture_salt, 16);
+    at[16] = sender;
+    at[17] = index;
+    memcpy(at + 18, a, SOTTO_POINT_BYTES);
+    memcpy(at + 18 + 32, b, SOTTO_POINT_BYTES);
+    memcpy(at + 18 + 64, shared, SOTTO_POINT_BYTES);
+    (void)crypto_generichash((uint8_t *)&key, sizeof key, text, sizeof text, NULL, 0);
+    return key;
+}
+
+static int be_stranger(sotto_chan *chan, void *ctx)
+{
+    stranger *s = ctx;
+    uint8_t a0[32], a1[32], b[SOTTO_BASE_OTS][32], theirs[SOTTO_BASE_OTS][32], p[32], q[32];
+    const uint8_t five[32] = {5};
+    int bad = crypto_scalarmult_ristretto255_base(a1, five);
+    int status = sotto_chan_recv(chan, a0, sizeof a0);
+    for (unsigned i = 0; i < SOTTO_BASE_OTS && status == SOTTO_OK; i++) {
+        const uint8_t r[32] = {(uint8_t)(i + 1), 7};
+        bad |= crypto_scalarmult_ristretto255_base(b[i], r);
+        if (sotto_bit(s->choices, i)) {
+            bad |= crypto_core_ristretto255_add(b[i], b[i], a0);
+        }
+        bad |= crypto_scalarmult_ristretto255(p, r, a0);
+        s->received[i] = formula_key(0, (uint8_t)i, a0, b[i], p);
+    }
+    if (status == SOTTO_OK) {
+        status = sotto_chan_send(chan, a1, sizeof a1);
+    }
+    if (status == SOTTO_OK) {
+        status = sotto_chan_send(chan, b, sizeof b);
+    }
+    if (status == SOTTO_OK) {
+        status = sotto_chan_recv(chan, theirs, sizeof theirs);
+    }
+    for (unsigned i = 0; i < SOTTO_BASE_OTS && status == SOTTO_OK; i++) {
+        bad |= crypto_scalarmult_ristretto255(p, five, theirs[i]);
+        s->sent[i][0] = formula_key(1, (uint8_t)i, a1, theirs[i], p);
+        bad |= crypto_core_ristretto255_sub(q, theirs[i], a1);
+        bad |= crypto_scalarmult_ristretto255(p, five, q);
+        s->sent[i][1] = formula_key(1, (uint8_t)i, a1, theirs[i], p);
+    }
+    return bad ? SOTTO_ERR_FORMAT : status;
+}
+
+static void test_against_formulas(void **state)
+{
+    (void)state;
+    base_ctx c[2];
+    stranger s;
+    int status[2];
+    setup(c, test_seed());
+    memcpy(s.choices, c[1].seeds.choices, sizeof s.choices);
+    test_two_party(run, &c[0], be_stranger, &s, status);
+    assert_ok(status[0]);
+    assert_ok(status[1]);
+    for (size_t i = 0; i < SOTTO_BASE_OTS; i++) {
+        assert_true(same(s.received[i], c[0].seeds.sent[i][sotto_bit(s.choices, i)]));
+        assert_true(same(c[0].seeds.received[i], s.sent[i][sotto_bit(c[0].seeds.choices, i)]));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_both_directions), cmocka_unit_test(test_salt_binds), cmocka_unit_test(test_transcript_of_seeds),
-        cmocka_unit_test(test_bad_points),      cmocka_unit_test(test_rng_failure),
+        cmocka_unit_test(test_against_formulas), cmocka_unit_test(test_bad_points),      cmocka_unit_test(test_rng_failure),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -217,6 +217,115 @@ static void test_faults(void **state)
     }
 }
 
+/* Both halves of a session on a fresh channel; each call moves bytes one way, so one thread can play both. */
+typedef struct halves {
+    sotto_ot *ot[2];
+    sotto_chan chan[2];
+} halves;
+
+static int keep_act(sotto_chan *chan, void *ctx)
+{
+    ot_party *p = ctx;
+    const sotto_rng rng = test_rng(p->seed, (uint64_t)p->party);
+    return sotto_ot_new((sotto_ot **)p->data, chan, &rng, fixture_salt, p->party);
+}
+
+static void halves_new(halves *h, uint64_t seed)
+{
+    ot_party p[2] = {{.party = 0, .seed = seed, .data = &h->ot[0]}, {.party = 1, .seed = seed, .data = &h->ot[1]}};
+    int status[2];
+    test_two_party(keep_act, &p[0], keep_act, &p[1], status);
+    assert_ok(status[0]);
+    assert_ok(status[1]);
+    test_chan_pair(&h->chan[0], &h->chan[1], 100);
+}
+
+static void halves_free(halves *h)
+{
+    for (int i = 0; i < 2; i++) {
+        sotto_ot_free(h->ot[i]);
+        sotto_chan_close(&h->chan[i]);
+    }
+}
+
+/* Keys do not depend on how a batch is cut, differ from word to word and from direction to direction. */
+static void test_keys(void **state)
+{
+    (void)state;
+    enum { N = 300 };
+    static sotto_block q[N], t[N], k0[N], k1[N], part0[N], part1[N], k[N], other[N];
+    uint8_t choices[(N + 7) / 8];
+    uint64_t first[2];
+    halves h;
+    halves_new(&h, test_seed());
+    const sotto_rng rng = test_rng(test_seed(), 4);
+    assert_ok(sotto_rng_fill(&rng, choices, sizeof choices));
+    assert_ok(sotto_ot_recv(h.ot[0], &h.chan[0], choices, N, t, &first[0]));
+    assert_ok(sotto_ot_send(h.ot[1], &h.chan[1], N, q, &first[1]));
+    assert_int_equal(first[0], first[1]);
+    sotto_ot_keys_send(h.ot[1], first[1], N, 0, q, k0, k1);
+    for (size_t at = 0, n = 1; at < N; at += n, n = n * 3 < N - at ? n * 3 : N - at) {
+        n = n < N - at ? n : N - at;
+        sotto_ot_keys_send(h.ot[1], first[1] + at, n, 0, q + at, part0 + at, part1 + at);
+        sotto_ot_keys_recv(h.ot[0], first[0] + at, n, 0, t + at, k + at);
+    }
+    assert_memory_equal(k0, part0, sizeof k0);
+    assert_memory_equal(k1, part1, sizeof k1);
+    sotto_ot_keys_send(h.ot[1], first[1], N, 1, q, part0, part1);
+    sotto_ot_keys_recv(h.ot[1], first[1], N, 0, q, other); /* the same blocks in the other direction */
+    for (size_t i = 0; i < N; i++) {
+        assert_true(same(k[i], sotto_bit(choices, i) ? k1[i] : k0[i]));
+        assert_false(same(k0[i], part0[i]));
+        assert_false(same(k0[i], other[i]));
+    }
+    halves_free(&h);
+}
+
+/* A failed call leaves no blocks behind and its numbers are used up; too many are refused before anything moves. */
+static void test_failed_batch(void **state)
+{
+    (void)state;
+    sotto_block q[200], t[200], zero[200] = {{{0, 0}}};
+    const uint8_t choices[25] = {0};
+    uint64_t first;
+    halves h;
+    halves_new(&h, 3);
+    memset(q, 0x77, sizeof q);
+    assert_status(SOTTO_ERR_TIMEOUT, sotto_ot_send(h.ot[0], &h.chan[0], 200, q, &first)); /* nothing was sent */
+    assert_memory_equal(zero, q, sizeof q);
+    assert_ok(sotto_ot_recv(h.ot[1], &h.chan[1], choices, 200, t, &first));
+    assert_ok(sotto_ot_send(h.ot[0], &h.chan[0], 200, q, &first));
+    assert_int_equal(256, first);
+    sotto_chan_close(&h.chan[0]);
+    memset(t, 0x77, sizeof t);
+    assert_status(SOTTO_ERR_CLOSED, sotto_ot_recv(h.ot[1], &h.chan[1], choices, 200, t, &first));
+    assert_memory_equal(zero, t, sizeof t);
+    const uint64_t before = h.chan[1].stats.bytes_out;
+    assert_status(SOTTO_ERR_LIMIT, sotto_ot_recv(h.ot[1], &h.chan[1], choices, (size_t)1 << 39, t, &first));
+    assert_status(SOTTO_ERR_LIMIT, sotto_ot_send(h.ot[1], &h.chan[1], SIZE_MAX, q, &first));
+    assert_int_equal(before, h.chan[1].stats.bytes_out);
+    halves_free(&h);
+}
+
+static void test_rng_failure(void **state)
+{
+    (void)state;
+    static const long calls[] = {0, 1, 2, 3, 60, 128, 129}; /* the offset, the scalar, 128 of the receiver */
+    for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
+        const long k = calls[i];
+        for (int victim = 0; victim < 2; victim++) {
+            test_faulty_rng faulty = {.inner = test_rng(1, 1), .k = k};
+            const sotto_rng rng = test_faulty_rng_wrap(&faulty);
+            ot_party p[2] = {{.party = 0, .seed = 1}, {.party = 1, .seed = 1}};
+            int status[2];
+            p[victim].rng = &rng;
+            test_two_party(ot_party_run, &p[0], ot_party_run, &p[1], status);
+            assert_status(SOTTO_ERR_RNG, status[victim]);
+            assert_int_not_equal(SOTTO_OK, status[1 - victim]);
+        }
+    }
+}
+
 static void test_memory_failure(void **state)
 {
     (void)state;
@@ -240,7 +349,10 @@ int main(void)
         cmocka_unit_test(test_matrix_is_uniform),
         cmocka_unit_test(test_chosen),
         cmocka_unit_test(test_transcript_of_session),
+        cmocka_unit_test(test_keys),
+        cmocka_unit_test(test_failed_batch),
         cmocka_unit_test(test_faults),
+        cmocka_unit_test(test_rng_failure),
         cmocka_unit_test(test_memory_failure),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,7 +10,63 @@ typedef struct lookup_ctx {
     uint64_t a[COUNT_MAX], c[COUNT_MAX], pi[COUNT_MAX], b[COUNT_MAX];
     uint8_t choices[COUNT_MAX + 8];
     uint8_t tables[COUNT_MAX * 32];
+    /* Pads recomputed from the keys, and what the client would find with its own keys at another entry. */
+    int check_pads;
+    uint64_t elsewhere, agreed;
 } lookup_ctx;
+
+/* Bit x of the hashed keys of OT o, all of whose words are given. */
+static unsigned key_bit(sotto_block words[2][COUNT_MAX], size_t o, size_t x)
+{
+    return (unsigned)(words[x / 128][o].w[x / 64 % 2] >> (x % 64)) & 1;
+}
+
+static sotto_block ref0[2][COUNT_MAX], ref1[2][COUNT_MAX], ref_own[2][COUNT_MAX];
+
+/* Server: the pads against their definition, entry by entry. 1 when they agree. */
+static int pads_are_right(const lookup_ctx *c, const sotto_ot *ot, uint64_t first, const sotto_block *q, const uint8_t *flips,
+                          const uint8_t *pads)
+{
+    const size_t bits = c->u - 1, entries = (size_t)1 << bits;
+    int right = 1;
+    for (uint16_t w = 0; w < 2; w++) {
+        sotto_ot_keys_send(ot, first, c->count * bits, w, q, ref0[w], ref1[w]);
+    }
+    for (size_t i = 0; i < c->count; i++) {
+        for (size_t x = 0; x < entries; x++) {
+            unsigned bit = 0;
+            for (size_t j = 0; j < bits; j++) {
+                const size_t o = i * bits + j;
+                const unsigned choice = ((unsigned)(x >> j) & 1) ^ sotto_bit(flips, o);
+                bit ^= key_bit(choice ? ref1 : ref0, o, x);
+            }
+            right &= bit == sotto_bit(pads, i * entries + x);
+        }
+    }
+    return right;
+}
+
+/* Client: opens every entry that is not its own with the keys it has, and counts how often it finds the server's table. */
+static void snoop(lookup_ctx *c, const sotto_ot *ot, uint64_t first, const sotto_block *t, const uint8_t *tables)
+{
+    const size_t bits = c->u - 1, entries = (size_t)1 << bits;
+    for (uint16_t w = 0; w < 2; w++) {
+        sotto_ot_keys_recv(ot, first, c->count * bits, w, t, ref_own[w]);
+    }
+    for (size_t i = 0; i < c->count; i++) {
+        for (size_t x = 0; x < entries; x++) {
+            unsigned bit = sotto_bit(tables, i * entries + x);
+            for (size_t j = 0; j < bits; j++) {
+                bit ^= key_bit(ref_own, i * bits + j, x);
+            }
+            const uint64_t carry = sotto_low_bits(c->a[i], (unsigned)bits) + x >= entries;
+            if (x != sotto_low_bits(c->c[i], (unsigned)bits)) {
+                c->elsewhere++;
+                c->agreed += bit == (1 ^ (c->a[i] >> bits) ^ carry ^ c->pi[i]);
+            }
+        }
+    }
+}
 
 static int act(ot_party *p, sotto_ot *ot, sotto_chan *chan)
 {
@@ -39,6 +95,9 @@ static int act(ot_party *p, sotto_ot *ot, sotto_chan *chan)
         }
         if (status == SOTTO_OK) {
             memcpy(c->tables, tables, bytes);
+            if (c->check_pads) {
+                snoop(c, ot, first, block, tables);
+            }
             sotto_lookup_open(c->b, c->u, c->count, tables, pad, c->c);
         }
         sotto_free(pad);
@@ -49,6 +108,9 @@ static int act(ot_party *p, sotto_ot *ot, sotto_chan *chan)
         }
         if (status == SOTTO_OK) {
             status = sotto_lookup_pads(tables, c->u, c->count, ot, first, block, flips);
+        }
+        if (status == SOTTO_OK && c->check_pads && !pads_are_right(c, ot, first, block, flips, tables)) {
+            status = sotto_fail(SOTTO_ERR_MISMATCH, "pads differ from their definition at u = %u", c->u);
         }
         if (status == SOTTO_OK) {
             sotto_lookup_tables(tables, c->u, c->count, tables, c->a, c->pi);
@@ -133,6 +195,60 @@ static void test_tables_are_uniform(void **state)
     }
 }
 
+/* Pads are what lookup.h says, for batches around 16 units; with its own keys the client finds other entries as often as a coin would. */
+static void test_pads(void **state)
+{
+    (void)state;
+    static const size_t counts[] = {0, 1, 15, 16, 17, 33, 100};
+    static lookup_ctx c;
+    const sotto_rng rng = test_rng(test_seed(), 8);
+    c.check_pads = 1;
+    for (c.u = 2; c.u <= 9; c.u++) {
+        c.elsewhere = c.agreed = 0;
+        for (size_t k = 0; k < sizeof counts / sizeof *counts; k++) {
+            c.count = counts[k];
+            for (size_t i = 0; i < c.count; i++) {
+                c.a[i] = test_below(&rng, UINT64_C(1) << c.u);
+                c.c[i] = test_below(&rng, UINT64_C(1) << c.u);
+                c.pi[i] = test_below(&rng, 2);
+            }
+            run(&c, test_seed() + 16 * k + c.u);
+        }
+        const uint64_t cells[2] = {c.agreed, c.elsewhere - c.agreed};
+        assert_true(test_chi_square(cells, 2, c.elsewhere) < test_chi_square_bound(2));
+    }
+}
+
+/* Wrong widths and lack of memory are refused; any bytes as tables, at any width, give bits. Without OTs: no unit is looked at. */
+static void test_refusals(void **state)
+{
+    (void)state;
+    uint64_t pad[3] = {0}, b[3] = {9, 9, 9};
+    const uint64_t c[3] = {511, 0, 300};
+    uint8_t pads[96] = {0};
+    for (unsigned u = 0; u < 12; u++) {
+        const int want = u < 2 || u > 9 ? SOTTO_ERR_ARG : SOTTO_OK;
+        assert_status(want, sotto_lookup_pads(pads, u, 0, NULL, 0, NULL, NULL));
+        assert_status(want, sotto_lookup_pad(pad, u, 0, NULL, 0, NULL, NULL));
+    }
+    for (long k = 0; k < 2; k++) {
+        sotto_calloc_fail_after(k);
+        const int status = sotto_lookup_pads(pads, 6, 0, NULL, 0, NULL, NULL);
+        sotto_calloc_fail_after(-1);
+        assert_int_equal(SOTTO_ERR_MEMORY, status);
+    }
+    sotto_calloc_fail_after(0);
+    const int status = sotto_lookup_pad(pad, 6, 0, NULL, 0, NULL, NULL);
+    sotto_calloc_fail_after(-1);
+    assert_int_equal(SOTTO_ERR_MEMORY, status);
+    memset(pads, 0xff, sizeof pads);
+    for (unsigned u = 2; u <= 9; u++) {
+        memset(b, 9, sizeof b);
+        sotto_lookup_open(b, u, 3, pads, pad, c);
+        assert_true(b[0] <= 1 && b[1] <= 1 && b[2] <= 1);
+    }
+}
+
 static void test_sizes(void **state)
 {
     (void)state;
@@ -141,6 +257,7 @@ static void test_sizes(void **state)
     assert_int_equal(32 * 3, sotto_lookup_table_bytes(9, 3));
     assert_int_equal(1, sotto_lookup_table_bytes(2, 3));
     assert_int_equal(0, sotto_lookup_table_bytes(5, 0));
+    assert_true(SIZE_MAX == sotto_lookup_table_bytes(9, SIZE_MAX / 3));
 }
 
 int main(void)
@@ -149,6 +266,8 @@ int main(void)
         cmocka_unit_test(test_all_pairs),
         cmocka_unit_test(test_random),
         cmocka_unit_test(test_tables_are_uniform),
+        cmocka_unit_test(test_pads),
+        cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_sizes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -30,6 +30,14 @@ static void check_one(unsigned width, unsigned half, uint64_t k0, uint64_t k1, u
     uint64_t rho = delta & 1, even;
     sotto_product_send(width, half, &sender, &even, &rho, &b0, &b1, 1);
     assert_int_equal(0, even & 1);
+    sotto_product_recv(width, half, &receiver, &even, &bit, &mine, 1);
+    assert_int_equal(low(bit * rho, width), low(sender + receiver, width));
+    /* in place: the correction over the number, the share over the correction */
+    uint64_t inplace = d;
+    sotto_product_send(width, half, &sender, &inplace, &inplace, &b0, &b1, 1);
+    assert_true(inplace == correction);
+    sotto_product_recv(width, half, &inplace, &inplace, &bit, &mine, 1);
+    assert_int_equal(low(bit * d, width), low(sender + inplace, width));
 }
 
 static void test_exhaustive(void **state)

@@ -1,0 +1,122 @@
+#!/bin/sh
+# The program as a user meets it. Usage: run.sh PROGRAM, from the top of the source tree. One line per check that fails; exit code 1 then.
+set -u
+sotto=$1
+model=apps/demo/fashion
+image=apps/demo/images/00-ankle-boot.pgm
+work=$(mktemp -d)
+server=
+failed=0
+checks=0
+trap 'test -z "$server" || kill $server 2>/dev/null; rm -rf "$work"' EXIT
+
+# expect CODE PATTERN COMMAND...: the exit code, and a pattern in what it prints (both streams).
+expect() {
+	code=$1 pattern=$2
+	shift 2
+	checks=$((checks + 1))
+	"$@" >"$work/out" 2>&1 </dev/null
+	got=$?
+	if [ $got -ne "$code" ] || ! grep -q -- "$pattern" "$work/out"; then
+		echo "FAILED: $* -> exit $got (expected $code), no '$pattern' in:"
+		sed 's/^/    /' "$work/out" | head -5
+		failed=1
+	fi
+}
+
+start_server() { # PREFIX [options]: sets server and port
+	: >"$work/server"
+	"$sotto" serve "$@" --port 0 >"$work/server" 2>"$work/log" &
+	server=$!
+	for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+		port=$(sed -n 's/.* port //p' "$work/server")
+		test -z "$port" || return 0
+		sleep 0.5
+	done
+	echo "FAILED: the server does not start"
+	cat "$work/log"
+	exit 1
+}
+
+# ---- help and mistakes
+expect 0 'exit codes\|Exit codes' "$sotto" --help
+expect 0 '^sotto [0-9]' "$sotto" --version
+expect 2 'unknown command' "$sotto" fly
+expect 2 'sotto COMMAND' "$sotto"
+for command in train inspect eval serve infer demo bench; do
+	expect 0 "^sotto $command" "$sotto" $command --help
+	expect 2 'unknown option --colour' "$sotto" $command --colour
+done
+expect 2 'did you mean --epochs' "$sotto" train --epoch 3
+expect 2 'whole number from 1' "$sotto" train --epochs 0
+expect 2 'needs a value' "$sotto" train --out
+expect 2 'give --out' "$sotto" train
+expect 2 'missing argument' "$sotto" inspect
+expect 2 'too many' "$sotto" inspect a b
+expect 2 'one of lookup|circuit' "$sotto" infer $model.sotto $image --sign magic
+expect 2 'unknown group' "$sotto" bench nothing
+expect 2 'tiers up to' "$sotto" bench ring --tier quantum
+
+# ---- files
+expect 1 'nowhere.sotto: No such file' "$sotto" inspect nowhere.sotto
+expect 1 'nowhere.sotto: No such file' "$sotto" serve nowhere
+expect 1 'data set .moon' "$sotto" eval $model --data moon
+head -c 500 $model.sotto >"$work/cut.sotto"
+expect 1 'cut off' "$sotto" inspect "$work/cut.sotto"
+sed 's/k=17/k=18/' $model.sotto >"$work/edited.sotto"
+expect 1 'damaged or was edited' "$sotto" inspect "$work/edited.sotto"
+sed 's/he=4096:46,46/he=2048:54/; /^id/d; /^checksum/d' $model.sotto >"$work/weak.sotto"
+expect 1 'plan does not hold' "$sotto" inspect "$work/weak.sotto"
+sed 's/he=4096:46,46/he=4096:60,60/; /^id/d; /^checksum/d' $model.sotto >"$work/insecure.sotto"
+expect 1 '128' "$sotto" inspect "$work/insecure.sotto"
+cp $model.sotto "$work/torn.sotto"
+head -c 1000 $model.weights >"$work/torn.weights"
+expect 1 'torn.weights: .*cut off' "$sotto" serve "$work/torn" --port 0
+expect 0 'security' "$sotto" inspect $model.sotto
+expect 0 '"security_bits": 128' "$sotto" inspect $model.sotto --json
+if command -v python3 >/dev/null; then
+	"$sotto" inspect $model.sotto --json >"$work/json" && expect 0 '' python3 -m json.tool "$work/json"
+fi
+# A full disk, by a limit on the size of files: an error, and what was there before is whole.
+if [ -e /usr/share/datasets/fashion-mnist ]; then
+	expect 0 'written' "$sotto" train --from $model --out "$work/copy" --calibrate 4
+	cp "$work/copy.sotto" "$work/before"
+	expect 1 'make room' sh -c "trap '' XFSZ; ulimit -f 8; exec '$sotto' train --from $model --out '$work/copy' --calibrate 4"
+	expect 0 'unchanged' sh -c "cmp '$work/copy.sotto' '$work/before' && echo unchanged"
+	expect 0 'of 200 images' "$sotto" eval $model --fixed --count 200
+	expect 0 '3 equal the reference' "$sotto" eval $model --private 3
+fi
+
+# ---- client and server
+start_server $model --timeout 2
+expect 0 'Ankle boot' "$sotto" infer $model.sotto $image --port "$port"
+expect 0 'Ankle boot' "$sotto" infer $model.sotto $image --port "$port" --sign circuit
+expect 0 '"label": "Ankle boot"' "$sotto" infer $model.sotto $image --port "$port" --json
+expect 1 'Address already in use\|in use' "$sotto" serve $model --port "$port"
+printf 'P5\n4 4\n255\n0123456789abcdef' >"$work/small.pgm"
+expect 1 '4 x 4 pixels .* takes 28 x 28' "$sotto" infer $model.sotto "$work/small.pgm" --port "$port"
+head -c 100 $image >"$work/torn.pgm"
+expect 1 'torn.pgm: no whole' "$sotto" infer $model.sotto "$work/torn.pgm" --port "$port"
+expect 1 'neither PGM' "$sotto" infer $model.sotto $model.weights --port "$port"
+sed 's/u=7/u=6/; s/u=8/u=7/; /^id/d; /^checksum/d' $model.sotto >"$work/other.sotto"
+expect 1 'another model' "$sotto" infer "$work/other.sotto" $image --port "$port"
+# Strangers: garbage, nothing at all, a connection that is dropped. The server goes on.
+if command -v bash >/dev/null; then
+	bash -c "head -c 100000 /dev/urandom >/dev/tcp/127.0.0.1/$port" 2>/dev/null
+	bash -c "exec 3<>/dev/tcp/127.0.0.1/$port; sleep 4" 2>/dev/null
+	bash -c "exec 3<>/dev/tcp/127.0.0.1/$port" 2>/dev/null
+	expect 0 'SOTTO_ERR_PROTOCOL' cat "$work/log"
+	expect 0 'SOTTO_ERR_TIMEOUT' cat "$work/log"
+fi
+expect 0 'Ankle boot' "$sotto" infer $model.sotto $image --port "$port"
+kill -TERM $server
+wait $server || { echo "FAILED: the server does not end well on SIGTERM"; failed=1; }
+server=
+expect 1 'refused' "$sotto" infer $model.sotto $image --port "$port" --timeout 2
+expect 0 'peak memory' "$sotto" demo --count 2
+expect 0 '"equals_reference": true' "$sotto" demo --count 1 --json --sign circuit
+expect 1 'run from the top' "$sotto" demo --images "$work/none"
+expect 1 'cannot be written' sh -c "'$sotto' inspect $model.sotto >/dev/full"
+
+echo "program: $checks checks, $([ $failed -eq 0 ] && echo all passed || echo SOME FAILED)"
+exit $failed
