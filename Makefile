@@ -30,7 +30,7 @@ bfv_TEST    := params keys encrypt evaluate encode noise wire flood answer
 ot_TEST     := base extension product lookup
 garble_TEST := circuit gadgets halfgates
 nn_TEST     := text weights deploy program fixed calibrate linear step frame unit session
-train_TEST  := dataset tape train
+train_TEST  := dataset tape train shipped
 
 WARN := -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes -Wundef -Werror
 # zmm and ymm code must not leak into portable files, so there is no -march here; files that need an extension name it below.
@@ -54,7 +54,7 @@ HEADERS      = $(foreach m,$(MODULES),$(filter-out %internal.h %kernel.h %kernel
 
 LIB_PACKAGES   := gcc libc6-dev libgmp-dev libsodium-dev
 APP_PACKAGES   := $(LIB_PACKAGES) libopenblas-dev zlib1g-dev libpng-dev
-TEST_PACKAGES  := $(APP_PACKAGES) libcmocka-dev pkg-config
+TEST_PACKAGES  := $(APP_PACKAGES) libcmocka-dev pkg-config dataset-fashion-mnist
 
 .PHONY: lib program demo bench check check-long check-layers check-symbols check-san check-program check-install tests install \
         clean deps-lib deps-app deps-test

@@ -69,11 +69,12 @@ static double least(double a, double b)
 }
 
 /* smooth: by central differences. Otherwise a step may cross the kink of a relu or a maximum, whose probability falls with the step but not to nothing
- * over hundreds of weights and values; then the difference from the other side, which does not cross it, is right, and a wrong gradient is off on both. */
-static void gradients(const char *text, int smooth, uint64_t seed, sotto_pool *pool)
+ * over hundreds of weights and values; then the difference from the other side, which does not cross it, is right, and a wrong gradient is off on both. How many are off. */
+static size_t gradients(const char *text, int smooth, uint64_t seed, sotto_pool *pool)
 {
     const sotto_rng rng = test_rng(seed, 0);
     const double bound = smooth ? 3e-3 : 2e-2;
+    size_t off = 0;
     sotto_model m;
     sotto_tape *t = NULL;
     fixture_raw(&m, text, &rng);
@@ -107,13 +108,25 @@ static void gradients(const char *text, int smooth, uint64_t seed, sotto_pool *p
                     }
                 }
                 if (!(best <= bound * (1.0 + fabs(want)))) {
-                    fail_msg("node %s tensor %u item %zu: gradient %g is off by %g", m.nodes[n].name, w, i, want, best);
+                    print_error("node %s tensor %u item %zu: gradient %g is off by %g\n", m.nodes[n].name, w, i, want, best);
+                    off++;
                 }
             }
         }
     }
     sotto_tape_free(t);
     sotto_model_free(&m);
+    return off;
+}
+
+/* Kinks on both sides of a weight are left, once in about a thousand draws; a wrong gradient shows in every one of three. */
+static void kinked_gradients(uint64_t seed, sotto_pool *pool)
+{
+    uint64_t draw = 0;
+    while (draw < 3 && gradients(all_ops, 0, seed + 1000 * draw, pool) > 0) {
+        draw++;
+    }
+    assert_true(draw < 3);
 }
 
 static void test_gradients(void **state)
@@ -122,11 +135,11 @@ static void test_gradients(void **state)
     const uint64_t seed = test_seed();
     sotto_pool *pool = NULL;
     assert_ok(sotto_pool_new(&pool, 3));
-    gradients(smooth_ops, 1, seed, NULL);
-    gradients(smooth_ops, 1, seed + 1, pool);
-    gradients(global_ops, 1, seed + 2, pool);
-    gradients(all_ops, 0, seed, NULL);
-    gradients(all_ops, 0, seed + 1, pool);
+    assert_int_equal(0, gradients(smooth_ops, 1, seed, NULL));
+    assert_int_equal(0, gradients(smooth_ops, 1, seed + 1, pool));
+    assert_int_equal(0, gradients(global_ops, 1, seed + 2, pool));
+    kinked_gradients(seed, NULL);
+    kinked_gradients(seed + 1, pool);
     sotto_pool_free(pool);
 }
 
