@@ -165,6 +165,88 @@ static void test_exact_rich(void **state)
     exact(fixture_rich, 12, SOTTO_SIGN_CIRCUIT, seed, 1); /* beyond the lookup's width */
 }
 
+/* ---- masked shares --------------------------------------------------------------------------------------------------- */
+
+/* Ones in the lowest and highest bit of all words that a party holds of a step, over many runs of one image with one network. */
+typedef struct tally {
+    const sotto_program *program;
+    uint64_t ones[64][2], words[64]; /* per step; [0] low bit, [1] high bit */
+} tally;
+
+static void count_bits(void *ctx, size_t step, const uint64_t *share, size_t words)
+{
+    tally *t = ctx;
+    for (size_t i = 0; i < words; i++) {
+        t->ones[step][0] += share[i] & 1;
+        t->ones[step][1] += share[i] >> (t->program->steps[step].l - 1);
+    }
+    t->words[step] += words;
+}
+
+typedef struct tally_run {
+    run r;
+    tally tallies[2];
+} tally_run;
+
+static int tally_server(sotto_chan *chan, void *ctx)
+{
+    tally_run *t = ctx;
+    const sotto_session_env env = {.chan = chan, .rng = test_rng(t->r.seed, 1), .audit = {count_bits, &t->tallies[0]}};
+    return sotto_session_serve(t->r.serving, &env, NULL);
+}
+
+static int tally_client(sotto_chan *chan, void *ctx)
+{
+    tally_run *t = ctx;
+    const sotto_session_env env = {.chan = chan, .rng = test_rng(t->r.seed, 2), .audit = {count_bits, &t->tallies[1]}};
+    sotto_session *s = NULL;
+    int64_t x[64], logits[8];
+    int status = sotto_session_open(&s, &t->r.serving->network, &env, t->r.sign);
+    sotto_program_input(&t->r.serving->network.program, &t->r.serving->network.model, x, t->r.images);
+    for (size_t i = 0; i < t->r.count && status == SOTTO_OK; i++) {
+        status = sotto_session_prepare(s);
+        status = status == SOTTO_OK ? sotto_session_infer(s, logits, x) : status;
+    }
+    sotto_session_close(s);
+    return status;
+}
+
+static void test_shares_are_uniform(void **state)
+{
+    (void)state;
+    const sotto_rng rng = test_rng(test_seed(), 0);
+    sotto_model m;
+    sotto_serving serving;
+    fixture_model(&m, fixture_plain, 5, &rng);
+    assert_ok(sotto_serving_new(&serving, &m, NULL));
+    uint8_t *pixels = fixture_images(&m, 1, &rng);
+    for (unsigned sign = 0; sign < SOTTO_SIGN_PROVIDERS; sign++) {
+        static tally_run t;
+        int status[2];
+        memset(&t, 0, sizeof t);
+        t.r = (run){.serving = &serving, .images = pixels, .count = 150, .sign = (sotto_sign_provider)sign, .seed = test_seed()};
+        t.tallies[0].program = t.tallies[1].program = &serving.network.program;
+        test_two_party(tally_server, &t, tally_client, &t, status);
+        assert_ok(status[0]);
+        assert_ok(status[1]);
+        for (size_t p = 0; p < 2; p++) {
+            for (size_t i = 0; i < serving.network.program.step_count; i++) {
+                if (serving.network.program.steps[i].op == SOTTO_STEP_GATHER) {
+                    continue; /* repeats words of the step before */
+                }
+                for (size_t bit = 0; bit < 2; bit++) {
+                    const uint64_t n = t.tallies[p].words[i], cells[2] = {n - t.tallies[p].ones[i][bit], t.tallies[p].ones[i][bit]};
+                    assert_true(n >= 150);
+                    assert_true(test_chi_square(cells, 2, n) < test_chi_square_bound(2));
+                }
+            }
+        }
+    }
+    sotto_free(pixels);
+    sotto_serving_free(&serving);
+    sotto_model_free(&m);
+}
+
 /* ---- prepared material is used once ------------------------------------------------------------------------------ */
 
 static const char fixture_tiny[] = "sotto-model 1\n"
@@ -459,6 +541,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_exact_plain),
         cmocka_unit_test(test_exact_rich),
+        cmocka_unit_test(test_shares_are_uniform),
         cmocka_unit_test(test_material_is_used_once),
         cmocka_unit_test(test_other_model_or_plan),
         cmocka_unit_test(test_other_version_and_strangers),

@@ -143,6 +143,54 @@ static void test_gradients(void **state)
     sotto_pool_free(pool);
 }
 
+/* A training pass takes the statistics of its batch and moves the running ones a tenth of the way there; an evaluation pass moves nothing. */
+static void test_running_statistics(void **state)
+{
+    (void)state;
+    const uint64_t seed = test_seed();
+    const sotto_rng rng = test_rng(seed, 50);
+    sotto_pool *pool = NULL;
+    sotto_model m;
+    sotto_tape *t = NULL;
+    const float *logits;
+    enum { CHANNELS = 3, AREA = 8 };
+    float old[2][CHANNELS];
+    fixture_raw(&m, "sotto-model 1\ninput 3x4x2\nbatchnorm b1 input\n", &rng);
+    assert_ok(sotto_pool_new(&pool, 2));
+    assert_ok(sotto_tape_new(&t, &m, IMAGES, 1, pool));
+    float *x = sotto_tape_input(t);
+    float **tensor = m.nodes[1].tensor;
+    fill(x, IMAGES * CHANNELS * AREA, &rng);
+    for (int training = 0; training < 2; training++) {
+        memcpy(old[0], tensor[2], sizeof old[0]);
+        memcpy(old[1], tensor[3], sizeof old[1]);
+        assert_ok(sotto_tape_forward(t, IMAGES, training, &logits));
+        for (size_t c = 0; c < CHANNELS; c++) {
+            const double n = IMAGES * AREA;
+            double sum = 0.0, square = 0.0;
+            for (size_t i = 0; i < IMAGES * AREA; i++) {
+                const double v = (double)x[(i / AREA * CHANNELS + c) * AREA + i % AREA];
+                sum += v;
+                square += v * v;
+            }
+            const double batch[2] = {sum / n, square / n - sum / n * (sum / n)};
+            for (size_t k = 0; k < 2; k++) {
+                const double was = (double)old[k][c];
+                assert_true(fabs((double)tensor[2 + k][c] - (training ? was + 0.1 * (batch[k] - was) : was)) < 1e-5);
+            }
+            const double mean = training ? batch[0] : (double)old[0][c], variance = training ? batch[1] : (double)old[1][c];
+            for (size_t i = 0; i < IMAGES * AREA; i++) {
+                const size_t at = (i / AREA * CHANNELS + c) * AREA + i % AREA;
+                const double want = ((double)x[at] - mean) / sqrt(variance + SOTTO_BATCHNORM_EPSILON) * (double)tensor[0][c] + (double)tensor[1][c];
+                assert_true(fabs(want - (double)logits[at]) < 1e-4 * (1.0 + fabs(want)));
+            }
+        }
+    }
+    sotto_tape_free(t);
+    sotto_pool_free(pool);
+    sotto_model_free(&m);
+}
+
 static void test_forward_is_float_inference(void **state)
 {
     (void)state;
@@ -176,6 +224,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_gradients),
+        cmocka_unit_test(test_running_statistics),
         cmocka_unit_test(test_forward_is_float_inference),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -335,6 +335,70 @@ static void test_progress(void **state)
     sotto_dataset_free(&d);
 }
 
+typedef struct order_watch {
+    double loss[2][64]; /* of every image of both epochs in the order of training */
+} order_watch;
+
+static int on_image(void *ctx, const sotto_train_progress *p)
+{
+    order_watch *w = ctx;
+    w->loss[p->epoch - 1][p->images - 1] = p->loss * (double)p->images; /* sums, made differences below */
+    return 0;
+}
+
+/* With weights that hardly move, an image is known by its loss: every epoch goes through each image once, in an order of its own. */
+static void test_order(void **state)
+{
+    enum { COUNT = 64 };
+    (void)state;
+    const uint64_t seed = test_seed();
+    sotto_train_options o = plain_options(2, 1, 1e-9, 1);
+    sotto_model m;
+    sotto_dataset d;
+    double own[COUNT];
+    size_t order[2][COUNT];
+    order_watch w;
+    make_model(&m, linear_text, seed);
+    noise_data(&d, (sotto_shape){2, 3, 4}, COUNT, 3, seed);
+    for (size_t i = 0; i < COUNT; i++) {
+        float x[AUGMENT_WORDS];
+        double z[3], sum = 0.0;
+        sotto_normalise(&m, x, d.images + i * AUGMENT_WORDS);
+        for (size_t k = 0; k < 3; k++) {
+            z[k] = 0.0;
+            for (size_t j = 0; j < AUGMENT_WORDS; j++) {
+                z[k] += (double)x[j] * (double)m.nodes[1].tensor[0][k * AUGMENT_WORDS + j];
+            }
+            sum += exp(z[k]);
+        }
+        own[i] = log(sum) - z[d.labels[i]];
+    }
+    assert_ok(sotto_train(&m, &d, &o, on_image, &w));
+    for (size_t epoch = 0; epoch < 2; epoch++) {
+        int used[COUNT] = {0};
+        for (size_t i = 0; i < COUNT; i++) {
+            const double loss = w.loss[epoch][i] - (i == 0 ? 0.0 : w.loss[epoch][i - 1]);
+            size_t best = COUNT;
+            for (size_t k = 0; k < COUNT; k++) {
+                if (!used[k] && (best == COUNT || fabs(own[k] - loss) < fabs(own[best] - loss))) {
+                    best = k;
+                }
+            }
+            assert_true(fabs(own[best] - loss) < 1e-4);
+            used[best] = 1;
+            order[epoch][i] = best;
+        }
+    }
+    size_t same = 0, still = 0;
+    for (size_t i = 0; i < COUNT; i++) {
+        same += order[0][i] == order[1][i];
+        still += order[0][i] == i;
+    }
+    assert_true(same < 16 && still < 16); /* of random orders one image in all stays on average; sixteen: below 1e-13 */
+    sotto_dataset_free(&d);
+    sotto_model_free(&m);
+}
+
 static void test_evaluation_is_float_inference(void **state)
 {
     (void)state;
@@ -476,6 +540,7 @@ int main(void)
         cmocka_unit_test(test_learns),
         cmocka_unit_test(test_same_seed_same_weights),
         cmocka_unit_test(test_progress),
+        cmocka_unit_test(test_order),
         cmocka_unit_test(test_evaluation_is_float_inference),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_not_finite),
