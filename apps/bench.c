@@ -13,6 +13,7 @@
 
 #define RUN_SECONDS 0.02 /* of a run, at least */
 #define RUNS_MAX 1000
+#define REPEAT_MAX (1u << 24)
 
 static const struct group {
     const char *name;
@@ -40,14 +41,42 @@ static int compare(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static int timed(const bench_row *row, unsigned repeat, double *seconds)
+/* One clock reading for all the calls, unless something untimed stands between them. */
+static int timed(const bench_row *row, unsigned repeat, double *seconds, sotto_chan_stats *moved)
 {
-    int status = row->before == NULL ? SOTTO_OK : row->before(row->ctx);
-    const double start = cli_seconds();
-    for (unsigned i = 0; i < repeat && status == SOTTO_OK; i++) {
-        status = row->call(row->ctx);
+    const unsigned batch = row->before == NULL ? repeat : 1;
+    int status = SOTTO_OK;
+    *seconds = 0.0;
+    for (unsigned done = 0; done < repeat && status == SOTTO_OK; done += batch) {
+        if (row->before != NULL) {
+            status = row->before(row->ctx);
+        }
+        const sotto_chan_stats from = row->chan == NULL ? (sotto_chan_stats){0} : row->chan->stats;
+        const double start = cli_seconds();
+        for (unsigned i = 0; i < batch && status == SOTTO_OK; i++) {
+            status = row->call(row->ctx);
+        }
+        *seconds += cli_seconds() - start;
+        if (row->chan != NULL) {
+            moved->bytes_out += row->chan->stats.bytes_out - from.bytes_out;
+            moved->bytes_in += row->chan->stats.bytes_in - from.bytes_in;
+            moved->rounds += row->chan->stats.rounds - from.rounds;
+        }
     }
-    *seconds = cli_seconds() - start;
+    return status;
+}
+
+/* Calls that fill a run. The first call is cold and slow, so the number grows until a run of that many is long enough. */
+static int calibrate(const bench_row *row, unsigned *repeat)
+{
+    sotto_chan_stats moved = {0};
+    double seconds;
+    int status;
+    *repeat = 1;
+    while ((status = timed(row, *repeat, &seconds, &moved)) == SOTTO_OK && seconds < RUN_SECONDS && *repeat < REPEAT_MAX) {
+        const double wanted = 1.1 * RUN_SECONDS / (seconds > 1e-9 ? seconds : 1e-9); /* times as many, between 2 and 16 */
+        *repeat *= wanted > 16.0 ? 16 : wanted < 2.0 ? 2 : (unsigned)wanted + 1;
+    }
     return status;
 }
 
@@ -66,6 +95,7 @@ static void emit(bench *b, const bench_row *row, const double *x, const sotto_ch
         json_real(&b->j, "p90", high);
         json_int(&b->j, "runs", b->runs);
         json_string(&b->j, "tier", b->tier);
+        json_string(&b->j, "aes", b->aes);
         json_int(&b->j, "threads", b->threads);
         json_open(&b->j, "params", '{');
         for (const bench_param *p = row->params; p != NULL && p->key != NULL; p++) {
@@ -77,9 +107,9 @@ static void emit(bench *b, const bench_row *row, const double *x, const sotto_ch
         }
         json_close(&b->j, '}');
         if (row->chan != NULL) {
-            json_real(&b->j, "bytes_out", (double)bytes->bytes_out);
-            json_real(&b->j, "bytes_in", (double)bytes->bytes_in);
-            json_real(&b->j, "rounds", (double)bytes->rounds);
+            json_int(&b->j, "bytes_out", (long long)bytes->bytes_out);
+            json_int(&b->j, "bytes_in", (long long)bytes->bytes_in);
+            json_int(&b->j, "rounds", (long long)bytes->rounds);
         }
         json_close(&b->j, '}');
     } else {
@@ -102,31 +132,23 @@ static void emit(bench *b, const bench_row *row, const double *x, const sotto_ch
 int bench_measure(bench *b, const bench_row *row)
 {
     double x[RUNS_MAX], seconds;
-    unsigned repeat = 1;
+    unsigned repeat;
+    sotto_chan_stats moved = {0};
     const struct unit *unit = units;
     while (strcmp(unit->name, row->unit) != 0) {
         unit++;
     }
-    int status = timed(row, 1, &seconds); /* the warm-up tells how many calls fill a run */
-    if (status == SOTTO_OK && row->before == NULL && seconds < RUN_SECONDS) {
-        repeat = (unsigned)(RUN_SECONDS / (seconds > 1e-8 ? seconds : 1e-8)) + 1;
-    }
-    const sotto_chan_stats before = row->chan == NULL ? (sotto_chan_stats){0} : row->chan->stats;
+    int status = calibrate(row, &repeat); /* the warm-up as well */
     for (unsigned i = 0; i < b->runs && status == SOTTO_OK; i++) {
-        status = timed(row, repeat, &seconds);
+        status = timed(row, repeat, &seconds, &moved);
         const double items = row->items * repeat;
         x[i] = unit->rate ? items / seconds * unit->factor : seconds / items * unit->factor;
     }
     if (status != SOTTO_OK) {
         return sotto_fail_context(status, "%s", row->name);
     }
-    sotto_chan_stats bytes = {0};
-    if (row->chan != NULL) {
-        const double calls = (double)repeat * b->runs;
-        bytes.bytes_out = (uint64_t)((double)(row->chan->stats.bytes_out - before.bytes_out) / calls);
-        bytes.bytes_in = (uint64_t)((double)(row->chan->stats.bytes_in - before.bytes_in) / calls);
-        bytes.rounds = (uint64_t)((double)(row->chan->stats.rounds - before.rounds) / calls);
-    }
+    const uint64_t calls = (uint64_t)repeat * b->runs;
+    const sotto_chan_stats bytes = {moved.bytes_out / calls, moved.bytes_in / calls, moved.rounds / calls};
     qsort(x, b->runs, sizeof *x, compare);
     emit(b, row, x, &bytes);
     return SOTTO_OK;
@@ -183,11 +205,11 @@ int bench_pair_end(bench_pair *p, int status)
         const int flushed = sotto_chan_flush(&p->chan);
         (void)flushed; /* a second party that is gone shows below */
     }
+    sotto_chan_close(&p->chan); /* a second party that waits for more than the byte must not wait for the timeout */
     int left = 0;
     if (p->child > 0 && waitpid(p->child, &left, 0) == p->child && left != 0 && status == SOTTO_OK) {
         status = sotto_fail(SOTTO_ERR_PEER, "the second party failed; its message stands above");
     }
-    sotto_chan_close(&p->chan);
     return status;
 }
 
@@ -237,9 +259,10 @@ int cmd_bench(int argc, char **argv)
         sotto_cpu_force_tier((sotto_tier)cap);
     }
     settings.tier = ring_tier();
+    settings.aes = sotto_cpu_has_aesni() ? "aes-ni" : "portable";
     sotto_cpu_brand(cpu, sizeof cpu);
     if (!settings.as_json) {
-        printf("%s; ring tier %s; AES %s; %u runs\n", cpu, settings.tier, sotto_cpu_has_aesni() ? "AES-NI" : "portable", settings.runs);
+        printf("%s; ring tier %s; AES %s; %u runs\n", cpu, settings.tier, settings.aes, settings.runs);
     }
     for (size_t i = 0; i < sizeof groups / sizeof *groups && status == SOTTO_OK; i++) {
         if (strcmp(args[0], groups[i].name) == 0 || strcmp(args[0], "all") == 0) {

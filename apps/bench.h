@@ -11,6 +11,7 @@ typedef struct bench {
     const char *only;   /* name of the one row that is wanted, or NULL */
     unsigned runs, threads;
     const char *tier;   /* what the ring runs on */
+    const char *aes;    /* what AES runs on: aes-ni or portable */
     const char *model;  /* PREFIX, for the group model */
     int as_json, rows;
 } bench;
@@ -26,7 +27,7 @@ typedef struct bench_row {
     const char *unit;          /* s, ms, us, ns: time per item; M/s, images/s, GFLOP/s: rate */
     double items;              /* done by one call (for GFLOP/s: operations) */
     int (*call)(void *ctx);    /* a sotto_status */
-    int (*before)(void *ctx);  /* untimed, before each call; then a call is a whole run. May be NULL */
+    int (*before)(void *ctx);  /* before each call, neither timed nor counted in bytes. May be NULL */
     void *ctx;
     const bench_param *params;
     const sotto_chan *chan;    /* two-party rows: counts bytes and rounds; else NULL */

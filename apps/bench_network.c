@@ -153,7 +153,7 @@ static int model_rows(bench *b, model_ctx *c, const sotto_network *n, sotto_sign
     }
     if (status == SOTTO_OK && bench_wants(b, "infer")) {
         status = bench_measure(b, &(bench_row){.name = "infer", .unit = "s", .items = 1, .before = model_prepare, .call = model_infer, .ctx = c,
-                                               .params = params});
+                                               .params = params, .chan = &c->pair.chan});
     }
     sotto_session_close(c->session);
     sotto_free(c->x);
@@ -253,6 +253,7 @@ int bench_train(bench *b)
         for (size_t i = 0; i < 2 * GEMM * GEMM; i++) {
             x[i] = (float)(i % 17) - 8.0f;
         }
+        openblas_set_num_threads((int)b->threads); /* the tape has set one */
         status = bench_measure(b, &(bench_row){.name = "sgemm", .unit = "GFLOP/s", .items = 2.0 * GEMM * GEMM * GEMM, .call = gemm, .ctx = x,
                                                .params = gemm_params});
     }

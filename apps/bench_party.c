@@ -382,7 +382,7 @@ static int relu_row(bench *b, sotto_sign_provider sign, int infer)
                                       {"count", NULL, COUNT}, {"ot", "iknp", 0},   {"sign", sign_names[sign], 0}, {0}};
         status = bench_measure(b, &(bench_row){.name = infer ? "infer" : "prepare", .unit = "M/s", .items = COUNT,
                                                .call = infer ? act_infer : act_prepare, .before = infer ? act_prepare : NULL, .ctx = &c,
-                                               .params = params, .chan = infer ? NULL : &c.pair.chan});
+                                               .params = params, .chan = &c.pair.chan});
     }
     status = bench_pair_end(&c.pair, status);
     sotto_unit_client_free(c.client);
