@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
+#include <netdb.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -84,8 +85,12 @@ static void ipv6(void **state)
 static void name(void **state)
 {
     sotto_chan client, server;
+    struct addrinfo *list = NULL;
 
     (void)state;
+    if (getaddrinfo("localhost", NULL, NULL, &list) != 0)
+        skip(); /* a bare system may know no names at all */
+    freeaddrinfo(list);
     assert_int_equal(1, connected("localhost", &client, &server, 5000, NULL));
     sotto_chan_close(&client);
     sotto_chan_close(&server);
