@@ -127,8 +127,8 @@ void json_phase(json *j, const char *key, const sotto_phase_stats *p)
     json_open(j, key, '{');
     json_int(j, "count", (long long)p->count);
     json_real(j, "seconds", p->seconds / n);
-    json_real(j, "bytes_out", (double)p->bytes_out / n);
-    json_real(j, "bytes_in", (double)p->bytes_in / n);
+    json_int(j, "bytes_out", llrint((double)p->bytes_out / n));
+    json_int(j, "bytes_in", llrint((double)p->bytes_in / n));
     json_real(j, "rounds", (double)p->rounds / n);
     json_close(j, '}');
 }

@@ -198,8 +198,8 @@ static void print_costs(json *j, const sotto_stats *s, double server_peak)
         json_phase(j, "setup", &s->setup);
         json_phase(j, "prepare", &s->prepare);
         json_phase(j, "infer", &s->infer);
-        json_real(j, "client_peak_bytes", peak);
-        json_real(j, "server_peak_bytes", server_peak);
+        json_int(j, "client_peak_bytes", (long long)peak);
+        json_int(j, "server_peak_bytes", (long long)server_peak);
         return;
     }
     printf("\nper image  seconds     MB out       MB in   rounds   (client's side; setup once)\n");

@@ -1,5 +1,7 @@
+#include <errno.h>
 #include <signal.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "apps/commands.h"
 #include "lib/mem.h"
@@ -89,6 +91,29 @@ static int load(sotto_model *m)
     return status == SOTTO_OK ? sotto_model_load(m, paths.public_part, paths.weights) : status;
 }
 
+/* What would otherwise fail after hours of training, when the result is saved. */
+static int check_out(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char folder[sizeof((model_paths *)0)->public_part];
+    snprintf(folder, sizeof folder, "%.*s", slash == NULL ? 1 : (int)(slash - path) + 1, slash == NULL ? "." : path);
+    if (access(folder, W_OK | X_OK) != 0) {
+        return sotto_fail(SOTTO_ERR_IO, "%s: nothing can be saved there: %s; make the folder or choose another --out", folder, strerror(errno));
+    }
+    return SOTTO_OK;
+}
+
+/* Calibration reads images of the input's shape without looking at how large they are. */
+static int check_shape(const sotto_model *m, const sotto_dataset *set)
+{
+    const sotto_shape a = m->nodes[0].shape, b = set->shape;
+    if (a.c != b.c || a.h != b.h || a.w != b.w) {
+        return sotto_fail(SOTTO_ERR_MISMATCH, "--data %s: images of %ux%ux%u, but the model %s takes %ux%ux%u; give the data set that it is made for", data,
+                          (unsigned)b.c, (unsigned)b.h, (unsigned)b.w, m->name, (unsigned)a.c, (unsigned)a.h, (unsigned)a.w);
+    }
+    return SOTTO_OK;
+}
+
 /* The plan from calibration, and an id of its own: the plan is part of what client and server must agree on. */
 static int quantise(sotto_model *m, const sotto_dataset *set)
 {
@@ -143,6 +168,9 @@ int cmd_train(int argc, char **argv)
     double accuracy[2] = {0.0, 0.0};
     int status = model_paths_of(&paths, out);
     if (status == SOTTO_OK) {
+        status = check_out(paths.public_part);
+    }
+    if (status == SOTTO_OK) {
         status = load(&m);
     }
     if (status == SOTTO_OK) {
@@ -150,6 +178,12 @@ int cmd_train(int argc, char **argv)
     }
     if (status == SOTTO_OK) {
         status = dataset_open(&test, data, 0);
+    }
+    if (status == SOTTO_OK) {
+        status = check_shape(&m, &set);
+    }
+    if (status == SOTTO_OK) {
+        status = check_shape(&m, &test);
     }
     if (status == SOTTO_OK && from == NULL) {
         signal(SIGINT, on_interrupt);

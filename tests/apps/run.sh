@@ -51,6 +51,7 @@ expect 2 'did you mean --epochs' "$sotto" train --epoch 3
 expect 2 'whole number from 1' "$sotto" train --epochs 0
 expect 2 'needs a value' "$sotto" train --out
 expect 2 'give --out' "$sotto" train
+expect 1 'nothing can be saved there' "$sotto" train --from $model --out "$work/none/x"
 expect 2 'missing argument' "$sotto" inspect
 expect 2 'too many' "$sotto" inspect a b
 expect 2 'one of lookup|circuit' "$sotto" infer $model.sotto $image --sign magic
@@ -83,6 +84,8 @@ if [ -e /usr/share/datasets/fashion-mnist ]; then
 	cp "$work/copy.sotto" "$work/before"
 	expect 1 'make room' sh -c "trap '' XFSZ; ulimit -f 8; exec '$sotto' train --from $model --out '$work/copy' --calibrate 4"
 	expect 0 'unchanged' sh -c "cmp '$work/copy.sotto' '$work/before' && echo unchanged"
+	sed '/^plan/d; /^id/d; /^checksum/d; s/1x28x28/1x64x64/' apps/demo/fashion.arch >"$work/big.arch"
+	expect 1 'images of 1x28x28, but the model' "$sotto" train --arch "$work/big.arch" --out "$work/big"
 	expect 0 'of 200 images' "$sotto" eval $model --fixed --count 200
 	expect 0 '3 equal the reference' "$sotto" eval $model --private 3
 fi
@@ -115,6 +118,8 @@ server=
 expect 1 'refused' "$sotto" infer $model.sotto $image --port "$port" --timeout 2
 expect 0 'peak memory' "$sotto" demo --count 2
 expect 0 '"equals_reference": true' "$sotto" demo --count 1 --json --sign circuit
+# Bytes are whole numbers, not rounded to six digits.
+expect 0 '^0$' sh -c "'$sotto' demo --count 1 --json | grep bytes | grep -c ': .*[.e+]' || true"
 expect 1 'run from the top' "$sotto" demo --images "$work/none"
 expect 1 'cannot be written' sh -c "'$sotto' inspect $model.sotto >/dev/full"
 
