@@ -18,7 +18,9 @@ int sotto_model_copy(sotto_model *out, const sotto_model *m)
         sotto_free(copy.labels);
         return sotto_fail(SOTTO_ERR_MEMORY, "no memory for a copy of the model");
     }
-    memcpy(copy.nodes, m->nodes, m->node_count * sizeof *copy.nodes);
+    if (m->node_count > 0) {
+        memcpy(copy.nodes, m->nodes, m->node_count * sizeof *copy.nodes);
+    }
     if (m->labels != NULL) {
         memcpy(copy.labels, m->labels, m->label_count * sizeof *copy.labels);
     }

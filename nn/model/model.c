@@ -51,13 +51,19 @@ void sotto_model_init(sotto_model *m)
     }
 }
 
-void sotto_model_free(sotto_model *m)
+static void release_weights(sotto_model *m)
 {
     for (size_t i = 0; i < m->node_count; i++) {
         for (unsigned t = 0; t < SOTTO_TENSORS_MAX; t++) {
             sotto_free_secret(m->nodes[i].tensor[t], sotto_tensor_count(m, &m->nodes[i], t), sizeof(float));
+            m->nodes[i].tensor[t] = NULL;
         }
     }
+}
+
+void sotto_model_free(sotto_model *m)
+{
+    release_weights(m);
     sotto_free(m->nodes);
     sotto_free(m->labels);
     memset(m, 0, sizeof *m);
@@ -91,6 +97,17 @@ static int name_ok(const char *name)
     static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-";
     const size_t len = strnlen(name, SOTTO_NAME_MAX);
     return len > 0 && len < SOTTO_NAME_MAX && strspn(name, allowed) == len;
+}
+
+static int label_ok(const char *label)
+{
+    const size_t len = strnlen(label, SOTTO_NAME_MAX);
+    for (size_t i = 0; i < len; i++) {
+        if (label[i] < 0x20 || label[i] > 0x7e) {
+            return 0;
+        }
+    }
+    return len > 0 && len < SOTTO_NAME_MAX;
 }
 
 static int bad(const sotto_node *node, const char *field, const char *expected)
@@ -239,6 +256,11 @@ int sotto_model_infer_shapes(sotto_model *m)
     if (m->label_count != 0 && m->label_count != outputs) {
         return sotto_fail(SOTTO_ERR_FORMAT, "label: %zu labels for %zu outputs; expected one per output, or none", m->label_count, outputs);
     }
+    for (size_t i = 0; i < m->label_count; i++) {
+        if (!label_ok(m->labels[i])) {
+            return sotto_fail(SOTTO_ERR_FORMAT, "label %zu; expected 1 to %d bytes of printable ASCII", i, SOTTO_NAME_MAX - 1);
+        }
+    }
     return SOTTO_OK;
 }
 
@@ -250,7 +272,11 @@ static size_t cut(long double x)
 
 size_t sotto_tensor_count(const sotto_model *m, const sotto_node *node, unsigned which)
 {
-    const sotto_shape in = ops[node->op].inputs > 0 ? m->nodes[node->input[0]].shape : node->shape;
+    /* A graph that sotto_model_infer_shapes refused is still released, and that asks here. */
+    if ((unsigned)node->op >= SOTTO_OP_COUNT || node->input[0] >= m->node_count) {
+        return 0;
+    }
+    const sotto_shape in = m->nodes[node->input[0]].shape;
     switch (node->op) {
     case SOTTO_OP_CONV:
         if (node->groups == 0) {
@@ -286,38 +312,47 @@ static double normal(const uint64_t bits[2])
     return sqrt(-2.0 * log(u)) * cos(6.283185307179586 * v);
 }
 
+static int draw(sotto_node *node, size_t count, const sotto_rng *rng)
+{
+    const double scale = sqrt(2.0 / ((double)count / node->out));
+    for (size_t j = 0; j < count; j++) {
+        uint64_t bits[2];
+        const int status = sotto_rng_fill(rng, bits, sizeof bits);
+        if (status != SOTTO_OK) {
+            return status;
+        }
+        node->tensor[0][j] = (float)(scale * normal(bits));
+    }
+    return SOTTO_OK;
+}
+
 int sotto_model_init_weights(sotto_model *m, const sotto_rng *rng)
 {
-    for (size_t i = 0; i < m->node_count; i++) {
+    int status = SOTTO_OK;
+    release_weights(m);
+    for (size_t i = 0; i < m->node_count && status == SOTTO_OK; i++) {
         sotto_node *node = &m->nodes[i];
-        for (unsigned t = 0; t < SOTTO_TENSORS_MAX; t++) {
+        for (unsigned t = 0; t < SOTTO_TENSORS_MAX && status == SOTTO_OK; t++) {
             const size_t count = sotto_tensor_count(m, node, t);
             if (count == 0) {
                 continue;
             }
-            sotto_free_secret(node->tensor[t], count, sizeof(float));
             node->tensor[t] = sotto_calloc(count, sizeof(float));
             if (node->tensor[t] == NULL) {
-                return sotto_fail(SOTTO_ERR_MEMORY, "no memory for the weights of node %s", node->name);
-            }
-            if (node->op == SOTTO_OP_BATCHNORM) {
+                status = sotto_fail(SOTTO_ERR_MEMORY, "no memory for the weights of node %s", node->name);
+            } else if (sotto_op_is_linear(node->op) && t == 0) {
+                status = draw(node, count, rng);
+            } else if (node->op == SOTTO_OP_BATCHNORM && (t == 0 || t == 3)) {
                 for (size_t j = 0; j < count; j++) {
-                    node->tensor[t][j] = t == 0 || t == 3 ? 1.0f : 0.0f;
-                }
-            } else if (t == 0) {
-                const double scale = sqrt(2.0 / ((double)count / node->out));
-                for (size_t j = 0; j < count; j++) {
-                    uint64_t bits[2];
-                    const int status = sotto_rng_fill(rng, bits, sizeof bits);
-                    if (status != SOTTO_OK) {
-                        return status;
-                    }
-                    node->tensor[t][j] = (float)(scale * normal(bits));
+                    node->tensor[t][j] = 1.0f;
                 }
             }
         }
     }
-    return SOTTO_OK;
+    if (status != SOTTO_OK) {
+        release_weights(m);
+    }
+    return status;
 }
 
 size_t sotto_model_find(const sotto_model *m, const char *name)

@@ -102,15 +102,16 @@ void sotto_model_init(sotto_model *m);
 void sotto_model_free(sotto_model *m);
 /* Appends a copy of *node (tensors moved, not copied) and gives its index. SOTTO_ERR_MEMORY, SOTTO_ERR_LIMIT. */
 SOTTO_MUST_CHECK int sotto_model_append(sotto_model *m, const sotto_node *node, uint32_t *index);
-/* Checks every field of every node (names unique, inputs earlier, limits, label count equal to outputs or zero) and computes shapes. SOTTO_ERR_FORMAT or
+/* Checks every field of every node (names unique, inputs earlier, limits, labels printable, as many as outputs or none) and computes shapes. SOTTO_ERR_FORMAT or
  * SOTTO_ERR_LIMIT naming node and field. Whoever builds or changes a graph calls it before use. */
 SOTTO_MUST_CHECK int sotto_model_infer_shapes(sotto_model *m);
 
-/* Floats of tensor `which` of a node, 0 where the op has no such tensor. Shapes must be inferred. */
+/* Floats of tensor `which` of a node of m, 0 where the op has no such tensor. Shapes must be inferred. */
 size_t sotto_tensor_count(const sotto_model *m, const sotto_node *node, unsigned which);
 /* 1 when every tensor is there. */
 int sotto_model_has_weights(const sotto_model *m);
-/* Allocates all tensors and draws them: He initialisation (normal, variance 2 / fan-in) for conv and dense, zero biases, identity batch norm. */
+/* Allocates all tensors and draws them: He initialisation (normal, variance 2 / fan-in) for conv and dense, zero biases, identity batch norm. Weights
+ * that are there are replaced. SOTTO_ERR_MEMORY, SOTTO_ERR_RNG; on failure the model has no weights. */
 SOTTO_MUST_CHECK int sotto_model_init_weights(sotto_model *m, const sotto_rng *rng);
 /* Index of the node of that name; SIZE_MAX when there is none. */
 size_t sotto_model_find(const sotto_model *m, const char *name);

@@ -1,6 +1,6 @@
 #include "nn/model/text.h"
 
-#include <errno.h>
+#include <locale.h>
 #include <math.h>
 #include <sodium.h>
 #include <stdarg.h>
@@ -13,6 +13,22 @@
 #define LINE_MAX_BYTES 1024
 #define HASH_BYTES 32
 #define TEXT_VERSION 1
+
+/* Figures have a point in a file, whatever the locale of the program around; 0 when memory is out. */
+static locale_t numbers_begin(locale_t *before)
+{
+    const locale_t c = newlocale(LC_ALL_MASK, "C", (locale_t)0);
+    *before = c == (locale_t)0 ? c : uselocale(c);
+    return c;
+}
+
+static void numbers_end(locale_t c, locale_t before)
+{
+    if (c != (locale_t)0) {
+        uselocale(before);
+        freelocale(c);
+    }
+}
 
 /* ---- reading --------------------------------------------------------------------------------------------------- */
 
@@ -318,11 +334,16 @@ static int read_input(sotto_model *m, const line *at)
         *rest != '\0') {
         return wrong(at, "input; expected CxHxW with 1 to %d channels", SOTTO_INPUT_CHANNELS_MAX);
     }
+    int seen[2] = {0, 0};
     for (size_t w = 2; w < at->count; w++) {
         const char *word = at->words[w];
-        if (strncmp(word, "mean=", 5) == 0 ? !channel_figures(word + 5, m->mean, s->c)
-                                           : strncmp(word, "std=", 4) != 0 || !channel_figures(word + 4, m->std, s->c)) {
+        const int is_std = strncmp(word, "std=", 4) == 0;
+        if ((!is_std && strncmp(word, "mean=", 5) != 0) ||
+            !channel_figures(strchr(word, '=') + 1, is_std ? m->std : m->mean, s->c)) {
             return wrong(at, "'%.40s'; input takes mean= and std=, one figure per channel", word);
+        }
+        if (seen[is_std]++) {
+            return wrong(at, "key %s= is given twice", is_std ? "std" : "mean");
         }
     }
     return sotto_model_append(m, &node, &index);
@@ -418,12 +439,14 @@ static int read_line(sotto_model *m, line *at, const char *rest, int *has_id)
     if (strcmp(keyword, "label") == 0) {
         return read_label(m, at, rest);
     }
-    if (strcmp(keyword, "name") == 0 && at->count == 2) {
-        return copy_name(at, m->name, at->words[1]);
+    if (strcmp(keyword, "name") == 0) {
+        return at->count == 2 && m->name[0] == '\0' ? copy_name(at, m->name, at->words[1])
+                                                    : wrong(at, "name; expected one line with one name of A-Z a-z 0-9 _ . -");
     }
-    if (strcmp(keyword, "id") == 0 && at->count == 2 && !*has_id) {
+    if (strcmp(keyword, "id") == 0) {
+        const int ok = at->count == 2 && !*has_id && read_hex(at->words[1], m->id, sizeof m->id);
         *has_id = 1;
-        return read_hex(at->words[1], m->id, sizeof m->id) ? SOTTO_OK : wrong(at, "id; expected 32 hex digits in lower case");
+        return ok ? SOTTO_OK : wrong(at, "id; expected one line with 32 hex digits in lower case");
     }
     return wrong(at, "'%.40s'; expected name, id, input, label, plan, conv, dense, batchnorm, relu, identity, maxpool, avgpool, "
                      "globalavg, add, flatten or checksum", keyword);
@@ -434,7 +457,7 @@ static int split(line *at, char *copy, const char **rest)
 {
     at->count = 0;
     memcpy(copy, at->text, LINE_MAX_BYTES);
-    char *p = copy, *space = strchr(at->text, ' ');
+    char *p = copy, *space = strchr(at->text + strspn(at->text, " "), ' ');
     *rest = space == NULL ? "" : space + 1;
     for (char *word = strtok_r(copy, " ", &p); word != NULL; word = strtok_r(NULL, " ", &p)) {
         if (at->count == COUNT(at->words)) {
@@ -527,8 +550,11 @@ int sotto_model_parse(sotto_model *m, const char *text, size_t len)
 {
     char *canonical = NULL;
     size_t canonical_len;
+    locale_t before;
+    const locale_t c = numbers_begin(&before);
     sotto_model_init(m);
-    int status = parse(m, text, len);
+    int status = c == (locale_t)0 ? sotto_fail(SOTTO_ERR_MEMORY, "no memory for a locale") : parse(m, text, len);
+    numbers_end(c, before);
     if (status == SOTTO_OK) {
         status = sotto_model_print(m, &canonical, &canonical_len); /* for public_hash */
     }
@@ -628,10 +654,17 @@ static void put_figures(text_out *o, const char *key, const float *x, uint32_t c
 int sotto_model_print(sotto_model *m, char **text, size_t *len)
 {
     static const uint8_t no_id[sizeof m->id];
+    if (m->node_count == 0) {
+        return sotto_fail(SOTTO_ERR_ARG, "an empty model has no text; it needs an input and a node");
+    }
     text_out o = {.cap = 4096 + m->node_count * 2 * 512 + m->label_count * 64};
     const sotto_shape in = m->nodes[0].shape;
+    locale_t before;
+    const locale_t c = numbers_begin(&before);
     o.data = sotto_calloc(o.cap, 1);
-    if (o.data == NULL) {
+    if (c == (locale_t)0 || o.data == NULL) {
+        numbers_end(c, before);
+        sotto_free(o.data);
         return sotto_fail(SOTTO_ERR_MEMORY, "no memory for a text of %zu bytes", o.cap);
     }
     put(&o, "sotto-model %d\n", TEXT_VERSION);
@@ -661,6 +694,7 @@ int sotto_model_print(sotto_model *m, char **text, size_t *len)
     if (has_id) {
         put_hex(&o, "checksum", m->public_hash, sizeof m->public_hash);
     }
+    numbers_end(c, before);
     if (o.full) {
         sotto_free(o.data);
         return sotto_fail(SOTTO_ERR_LIMIT, "the model's text is longer than %zu bytes", o.cap);

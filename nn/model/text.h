@@ -27,7 +27,8 @@
 /* Parses `len` bytes into an initialised or zeroed *m (shapes inferred, public_hash set), to be freed by the caller. SOTTO_ERR_FORMAT with line number, key and
  * what is allowed; SOTTO_ERR_VERSION, _CHECKSUM, _LIMIT. On failure *m is zeroed. */
 SOTTO_MUST_CHECK int sotto_model_parse(sotto_model *m, const char *text, size_t len);
-/* Canonical text, *text released by the caller with sotto_free; sets public_hash. The checksum line is written when the model has an id. */
+/* Canonical text, *text released by the caller with sotto_free; sets public_hash. The checksum line is written when the model has an id.
+ * SOTTO_ERR_ARG (an empty model), SOTTO_ERR_MEMORY, SOTTO_ERR_LIMIT. */
 SOTTO_MUST_CHECK int sotto_model_print(sotto_model *m, char **text, size_t *len);
 
 #endif

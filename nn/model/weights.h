@@ -10,10 +10,11 @@
 #include "nn/model/model.h"
 
 /* Loads the public part and, unless weights_path is NULL, the weights. Messages name the file, the field and the remedy. SOTTO_ERR_IO (no such file),
- * _FORMAT, _VERSION, _CHECKSUM, _LIMIT, _MISMATCH (weights of another model). On failure *m is zeroed. */
+ * _FORMAT, _VERSION, _CHECKSUM, _LIMIT, _MISMATCH (weights of another model), _MEMORY. On failure *m is zeroed. */
 SOTTO_MUST_CHECK int sotto_model_load(sotto_model *m, const char *public_path, const char *weights_path);
-/* Writes both files (weights_path NULL: the public one alone), each to a temporary file in its folder, synced, then renamed: a full disk or a
- * crash leaves the old files whole. Weights are readable by their owner alone. */
+/* Writes both files (weights_path NULL: the public one alone), each to a temporary file in its folder, both synced before the first is
+ * renamed: a full disk leaves the old pair, a crash between the two renames a pair that load refuses (SOTTO_ERR_MISMATCH). Weights are readable
+ * by their owner alone. SOTTO_ERR_ARG (no weights), SOTTO_ERR_IO, SOTTO_ERR_MEMORY. */
 SOTTO_MUST_CHECK int sotto_model_save(sotto_model *m, const char *public_path, const char *weights_path);
 
 /* Writes `len` bytes in that way; for other files of the project. */

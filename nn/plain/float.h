@@ -4,7 +4,7 @@
 
 #include "nn/model/model.h"
 
-/* Space for the activations of one image; one per thread. */
+/* Space for the activations of one image; one per thread. Keeps a reference to m, whose graph must not change and which is freed later. */
 typedef struct sotto_float_run sotto_float_run;
 SOTTO_MUST_CHECK int sotto_float_run_new(sotto_float_run **out, const sotto_model *m);
 void sotto_float_run_free(sotto_float_run *run);

@@ -54,6 +54,173 @@ static void test_same_function(void **state)
     }
 }
 
+typedef struct text_of {
+    char data[4096];
+    size_t len;
+} text_of;
+
+static void put(text_of *t, const char *format, unsigned a, unsigned b, unsigned c)
+{
+    const int n = snprintf(t->data + t->len, sizeof t->data - t->len, format, a, b, c);
+    assert_true(n > 0 && (size_t)n < sizeof t->data - t->len);
+    t->len += (size_t)n;
+}
+
+/* Blocks that keep the number of channels, drawn one after another: linear, linear after linear, with batch norm, relu and pool, a
+ * residual edge around a block, average pools with and without overlap. */
+static void random_network(text_of *t, const sotto_rng *rng)
+{
+    unsigned last = 0, side = 8;
+    memset(t, 0, sizeof *t);
+    put(t, "sotto-model 1\ninput 2x%ux%u\nconv n0 input out=4 kernel=3 pad=1\n", side, side, 0);
+    const unsigned blocks = 2 + (unsigned)test_below(rng, 5);
+    for (unsigned i = 0; i < blocks; i++) {
+        const unsigned from = last;
+        put(t, "conv n%u n%u out=4 kernel=3 pad=1 groups=%u\n", last + 1, last, 1 + (unsigned)test_below(rng, 2));
+        last++;
+        if (test_below(rng, 2)) {
+            put(t, "batchnorm n%u n%u\n", last + 1, last, 0);
+            last++;
+        }
+        if (test_below(rng, 3) == 0) {
+            put(t, "add n%u n%u n%u\n", last + 1, last, from);
+            last++;
+        }
+        if (test_below(rng, 3)) {
+            put(t, "relu n%u n%u\n", last + 1, last, 0);
+            last++;
+        }
+        if (test_below(rng, 2) && side >= 4) {
+            const unsigned stride = 1 + (unsigned)test_below(rng, 2);
+            put(t, test_below(rng, 2) ? "maxpool n%u n%u kernel=2 stride=%u\n" : "avgpool n%u n%u kernel=2 stride=%u\n", last + 1, last,
+                stride);
+            side = (side - 2) / stride + 1;
+            last++;
+        }
+    }
+    put(t, test_below(rng, 2) ? "globalavg n%u n%u\ndense n%u" : "flatten n%u n%u\ndense n%u", last + 1, last, last + 2);
+    put(t, " n%u out=5\n", last + 1, 0, 0);
+}
+
+static void test_random_networks(void **state)
+{
+    (void)state;
+    const sotto_rng rng = test_rng(test_seed(), 2);
+    for (int k = 0; k < 100; k++) {
+        text_of t;
+        random_network(&t, &rng);
+        compare(t.data, test_u64(&rng));
+    }
+}
+
+/* What deployment owes the protocol: no batch norm, no linear node on a value that is no fresh mask. The walk is this test's own. */
+static int is_mask(const sotto_model *m, size_t at)
+{
+    const sotto_node *n = &m->nodes[at];
+    const int spread = n->op == SOTTO_OP_FLATTEN || n->op == SOTTO_OP_GLOBALAVG ||
+                       (n->op == SOTTO_OP_AVGPOOL && n->stride_h >= n->kernel_h && n->stride_w >= n->kernel_w);
+    return at == 0 || n->op == SOTTO_OP_RELU || n->op == SOTTO_OP_IDENTITY || (spread && is_mask(m, n->input[0]));
+}
+
+static void test_random_networks_fit(void **state)
+{
+    (void)state;
+    const sotto_rng rng = test_rng(test_seed(), 3);
+    size_t identities = 0, pools = 0;
+    for (int k = 0; k < 200; k++) {
+        text_of t;
+        sotto_model bare, full;
+        char *a, *b;
+        size_t a_len, b_len;
+        random_network(&t, &rng);
+        assert_ok(sotto_model_parse(&bare, t.data, t.len));
+        fixture_raw(&full, t.data, &rng);
+        memset(full.id, 0, sizeof full.id);
+        assert_ok(sotto_model_deploy(&bare));
+        assert_ok(sotto_model_deploy(&full));
+        assert_ok(sotto_model_print(&bare, &a, &a_len)); /* without weights the graph becomes the same */
+        assert_ok(sotto_model_print(&full, &b, &b_len));
+        assert_int_equal(a_len, b_len);
+        assert_memory_equal(a, b, a_len);
+        assert_true(sotto_model_has_weights(&full));
+        for (size_t i = 1; i < bare.node_count; i++) {
+            const sotto_node *n = &bare.nodes[i], *in = &bare.nodes[n->input[0]];
+            assert_int_not_equal(SOTTO_OP_BATCHNORM, n->op);
+            assert_true(!sotto_op_is_linear(n->op) || is_mask(&bare, n->input[0]));
+            identities += n->op == SOTTO_OP_IDENTITY;
+            if (n->op == SOTTO_OP_MAXPOOL && in->op == SOTTO_OP_RELU) { /* only where the relu is read elsewhere too */
+                size_t readers = 0;
+                for (size_t j = 1; j < bare.node_count; j++) {
+                    readers += bare.nodes[j].input[0] == n->input[0];
+                    readers += bare.nodes[j].op == SOTTO_OP_ADD && bare.nodes[j].input[1] == n->input[0];
+                }
+                assert_true(readers > 1);
+            }
+            pools += n->op == SOTTO_OP_MAXPOOL;
+        }
+        sotto_free(a);
+        sotto_free(b);
+        sotto_model_free(&bare);
+        sotto_model_free(&full);
+    }
+    assert_true(identities > 50 && pools > 50);
+}
+
+static void test_plans_of_changed_nodes(void **state)
+{
+    (void)state;
+    static const char text[] = "sotto-model 1\ninput 1x4x4\nconv c input out=1 kernel=1\nbatchnorm b c\nrelu r b\nmaxpool p r kernel=2\n"
+                               "dense d p out=2\nplan input scale=1 bits=9\nplan c weight-scale=1 weight-bits=8\nplan r f=1 k=9 u=4\n"
+                               "plan p k=9 u=4\nplan d weight-scale=1 weight-bits=8 k=9\n";
+    sotto_model m;
+    assert_ok(sotto_model_parse(&m, text, sizeof text - 1));
+    assert_ok(sotto_model_deploy(&m));
+    static const char *const names[] = {"input", "c", "p", "r", "d"};
+    static const int planned[] = {1, 0, 0, 0, 1};
+    assert_int_equal(5, m.node_count);
+    for (size_t i = 0; i < 5; i++) {
+        assert_string_equal(names[i], m.nodes[i].name);
+        assert_int_equal(planned[i], m.nodes[i].plan.present);
+    }
+    sotto_model_free(&m);
+}
+
+static void test_copy(void **state)
+{
+    (void)state;
+    const sotto_rng rng = test_rng(test_seed(), 4);
+    sotto_model m, copy;
+    fixture_raw(&m, fixture_rich, &rng);
+    for (int failed = 1, k = 0; failed; k++) {
+        sotto_calloc_fail_after(k);
+        failed = sotto_model_copy(&copy, &m) != SOTTO_OK;
+        sotto_calloc_fail_after(-1);
+        assert_true(!failed || (copy.nodes == NULL && copy.node_count == 0));
+    }
+    const float before = m.nodes[1].tensor[0][0];
+    copy.nodes[1].tensor[0][0] = before + 1.0f;
+    copy.nodes[1].name[0] = 'z';
+    assert_true(m.nodes[1].tensor[0][0] == before);
+    assert_string_equal("c1", m.nodes[1].name);
+    sotto_model_free(&copy);
+    sotto_model_free(&m);
+    assert_ok(sotto_model_copy(&copy, &m)); /* empty */
+    assert_status(SOTTO_ERR_FORMAT, sotto_model_deploy(&copy));
+    sotto_model_free(&copy);
+}
+
+static void test_name_taken(void **state)
+{
+    (void)state;
+    static const char text[] = "sotto-model 1\ninput 1x4x4\nrelu d.in input\nconv c d.in out=1 kernel=1\ndense d c out=2\n";
+    sotto_model m;
+    assert_ok(sotto_model_parse(&m, text, sizeof text - 1));
+    assert_status(SOTTO_ERR_FORMAT, sotto_model_deploy(&m));
+    assert_non_null(strstr(sotto_error_message(), "rename"));
+    assert_int_equal(4, m.node_count);
+    sotto_model_free(&m);
+}
+
 static void test_rewrites(void **state)
 {
     (void)state;
@@ -177,6 +344,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_same_function),  cmocka_unit_test(test_rewrites),                  cmocka_unit_test(test_refused),
         cmocka_unit_test(test_memory_failure), cmocka_unit_test(test_convolution_by_definition), cmocka_unit_test(test_pools_by_hand),
+        cmocka_unit_test(test_random_networks), cmocka_unit_test(test_random_networks_fit),     cmocka_unit_test(test_plans_of_changed_nodes),
+        cmocka_unit_test(test_copy),           cmocka_unit_test(test_name_taken),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

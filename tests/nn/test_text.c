@@ -1,3 +1,6 @@
+#include <locale.h>
+#include <stdio.h>
+
 #include "tests/nn/fixture.h"
 
 static void round_trip(const char *text)
@@ -125,6 +128,22 @@ static void test_malformed(void **state)
         {HEAD "dense d input out=2\nplan d weight-scale=1e999 weight-bits=8\n", SOTTO_ERR_FORMAT, "above 0"},
         {HEAD "dense d input out=2\nplan d weight-scale=1 weight-bits=8 he=4096\n", SOTTO_ERR_FORMAT, "he="},
         {HEAD "dense d input out=2\nplan d weight-scale=1 weight-bits=8 he=4096:46,46,46,46,46,46,46,46,46\n", SOTTO_ERR_FORMAT, "he="},
+        {HEAD "name a\nname b\nrelu r input\n", SOTTO_ERR_FORMAT, "line 4: name; expected one"},
+        {HEAD "name two words\nrelu r input\n", SOTTO_ERR_FORMAT, "line 3: name; expected one"},
+        {HEAD "name a/b\nrelu r input\n", SOTTO_ERR_FORMAT, "model name"},
+        {HEAD "id 00112233445566778899aabbccddeeff\nid 00112233445566778899aabbccddeeff\n", SOTTO_ERR_FORMAT, "line 4: id; expected one"},
+        {HEAD "id 00112233445566778899AABBCCDDEEFF\nrelu r input\n", SOTTO_ERR_FORMAT, "lower case"},
+        {"sotto-model 1\ninput 1x8x8 mean=0 mean=1\n", SOTTO_ERR_FORMAT, "line 2: key mean= is given twice"},
+        {"sotto-model 1\ninput 1x8x8 std=1 mean=1 std=2\n", SOTTO_ERR_FORMAT, "line 2: key std= is given twice"},
+        {"sotto-model 1\ninput 1x8x8 colour=1\n", SOTTO_ERR_FORMAT, "mean= and std="},
+        {"sotto-model 1\ninput 1x8x8 mean\n", SOTTO_ERR_FORMAT, "mean= and std="},
+        {"sotto-model 1\nrelu r input\n", SOTTO_ERR_FORMAT, "before the input line"},
+        {HEAD "label\nrelu r input\n", SOTTO_ERR_FORMAT, "line 3: label"},
+        {HEAD "label 0123456789abcdef0123456789abcdef\nrelu r input\n", SOTTO_ERR_FORMAT, "1 to 31"},
+        {HEAD "maxpool p input kernel=2 pad=1,1,1\n", SOTTO_ERR_FORMAT, "top,left,bottom,right"},
+        {HEAD "maxpool p input kernel=2x\n", SOTTO_ERR_FORMAT, "N or HxW"},
+        {HEAD "maxpool p input kernel=2 stride=-1\n", SOTTO_ERR_FORMAT, "N or HxW"},
+        {HEAD "maxpool p input kernel=2 out=3\n", SOTTO_ERR_FORMAT, "allowed: kernel=, stride=, pad="},
         {HEAD "id 12\nrelu r input\n", SOTTO_ERR_FORMAT, "32 hex digits"},
         {HEAD "id 00112233445566778899aabbccddeeff\nrelu r input\n", SOTTO_ERR_FORMAT, "needs a checksum"},
         {HEAD "relu r input\nchecksum 00\n", SOTTO_ERR_FORMAT, "64 hex"},
@@ -162,6 +181,63 @@ static void test_long_lines(void **state)
     assert_status(SOTTO_ERR_LIMIT, sotto_model_parse(&m, text, SOTTO_TEXT_MAX + (size_t)1));
 }
 
+static void test_indented_labels(void **state)
+{
+    (void)state;
+    sotto_model m;
+    static const char text[] = "sotto-model 1\n  input 1x1x3\n   label two words\nlabel #hash\nlabel label\n relu r input\n";
+    round_trip(text);
+    assert_ok(sotto_model_parse(&m, text, sizeof text - 1));
+    assert_string_equal("two words", m.labels[0]);
+    assert_string_equal("#hash", m.labels[1]);
+    assert_string_equal("label", m.labels[2]);
+    sotto_model_free(&m);
+}
+
+static void test_empty_model(void **state)
+{
+    (void)state;
+    sotto_model m;
+    char *text = NULL;
+    size_t len = 0;
+    sotto_model_init(&m);
+    assert_status(SOTTO_ERR_ARG, sotto_model_print(&m, &text, &len));
+    assert_null(text);
+}
+
+/* Where the decimal sign is a comma, files are the same; skipped on a machine without such a locale. */
+static void test_other_locale(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"de_DE.UTF-8", "de_DE.utf8", "fr_FR.UTF-8", "fr_FR.utf8", "nl_NL.UTF-8"};
+    const char *found = NULL;
+    sotto_model m;
+    char *plain = NULL, *text = NULL, figure[16];
+    size_t plain_len, len = 0;
+    assert_ok(sotto_model_parse(&m, planned, sizeof planned - 1));
+    assert_ok(sotto_model_print(&m, &plain, &plain_len));
+    sotto_model_free(&m);
+    for (size_t i = 0; i < sizeof names / sizeof *names && found == NULL; i++) {
+        found = setlocale(LC_NUMERIC, names[i]);
+    }
+    if (found == NULL) {
+        sotto_free(plain);
+        skip();
+    }
+    const int status = sotto_model_parse(&m, plain, plain_len);
+    const int printed = status == SOTTO_OK ? sotto_model_print(&m, &text, &len) : status;
+    snprintf(figure, sizeof figure, "%.1f", 0.5); /* the caller's own locale is in force again */
+    setlocale(LC_NUMERIC, "C");
+    assert_ok(status);
+    assert_ok(printed);
+    assert_string_equal("0,5", figure);
+    assert_int_equal(plain_len, len);
+    assert_memory_equal(plain, text, len);
+    sotto_model_free(&m);
+    sotto_free(plain);
+    sotto_free(text);
+}
+
 /* Any one byte of a saved text changed: an error, or a model that prints the same. */
 static void test_every_bit_flipped(void **state)
 {
@@ -187,6 +263,14 @@ static void test_every_bit_flipped(void **state)
     for (size_t cut = 0; cut < len; cut++) {
         assert_int_not_equal(SOTTO_OK, sotto_model_parse(&other, text, cut));
     }
+    char *longer = sotto_calloc(len + 1, 1);
+    assert_non_null(longer);
+    memcpy(longer, text, len);
+    for (unsigned byte = 0; byte < 256; byte++) {
+        longer[len] = (char)byte;
+        assert_status(SOTTO_ERR_FORMAT, sotto_model_parse(&other, longer, len + 1));
+    }
+    sotto_free(longer);
     sotto_free(text);
     sotto_model_free(&m);
 }
@@ -214,6 +298,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trips), cmocka_unit_test(test_fields),            cmocka_unit_test(test_malformed),
         cmocka_unit_test(test_long_lines),  cmocka_unit_test(test_every_bit_flipped), cmocka_unit_test(test_memory_failure),
+        cmocka_unit_test(test_indented_labels), cmocka_unit_test(test_empty_model), cmocka_unit_test(test_other_locale),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

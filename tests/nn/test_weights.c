@@ -125,6 +125,43 @@ static void test_not_a_number(void **state)
     sotto_model_free(&m);
 }
 
+static void test_negative_variance(void **state)
+{
+    (void)state;
+    sotto_model m, back;
+    make(&m, test_seed());
+    m.nodes[2].tensor[3][0] = -0.25f;
+    assert_ok(sotto_model_save(&m, public_path, weights_path));
+    assert_status(SOTTO_ERR_FORMAT, sotto_model_load(&back, public_path, weights_path));
+    assert_non_null(strstr(sotto_error_message(), "node b: the variance"));
+    sotto_model_free(&m);
+}
+
+/* A file far larger than the architecture asks for is refused by its size, before memory is asked for: the next allocation
+ * after those of the public part would fail. */
+static void test_size_before_memory(void **state)
+{
+    (void)state;
+    sotto_model m, back;
+    long allocations = 0;
+    make(&m, 1);
+    assert_ok(sotto_model_save(&m, public_path, weights_path));
+    for (int failed = 1; failed; allocations++) {
+        sotto_calloc_fail_after(allocations);
+        failed = sotto_model_load(&back, public_path, NULL) != SOTTO_OK;
+        sotto_calloc_fail_after(-1);
+        sotto_model_free(&back);
+    }
+    assert_int_equal(0, truncate(weights_path, (off_t)1 << 40)); /* a hole: it takes no room */
+    sotto_calloc_fail_after(allocations - 1);
+    const int status = sotto_model_load(&back, public_path, weights_path);
+    sotto_calloc_fail_after(-1);
+    assert_int_equal(SOTTO_ERR_FORMAT, status);
+    assert_non_null(strstr(sotto_error_message(), "1099511627776 bytes"));
+    assert_int_equal(0, back.node_count);
+    sotto_model_free(&m);
+}
+
 static void test_weights_of_another_model(void **state)
 {
     (void)state;
@@ -162,10 +199,9 @@ static void test_missing_and_odd_files(void **state)
     sotto_model_free(&m);
 }
 
-/* A disk that is full after some bytes: an error that says so, the old files whole, nothing left over. */
-static void test_full_disk(void **state)
+/* A disk that takes `room` bytes of each file: an error that names the file `full`, the old pair whole, nothing left over. */
+static void full_disk(off_t room, const char *full)
 {
-    (void)state;
     sotto_model m, back;
     make(&m, 1);
     assert_ok(sotto_model_save(&m, public_path, weights_path));
@@ -175,15 +211,56 @@ static void test_full_disk(void **state)
     if (pid == 0) {
         sotto_model n;
         make(&n, 2);
-        const struct rlimit limit = {40, 40};
+        const struct rlimit limit = {(rlim_t)room, (rlim_t)room};
         signal(SIGXFSZ, SIG_IGN);
         const int bad = setrlimit(RLIMIT_FSIZE, &limit) != 0 || sotto_model_save(&n, public_path, weights_path) != SOTTO_ERR_IO ||
-                        strstr(sotto_error_message(), "make room") == NULL;
+                        strstr(sotto_error_message(), full) == NULL || strstr(sotto_error_message(), "free space") == NULL;
         _exit(bad);
     }
     int left;
     assert_int_equal(pid, waitpid(pid, &left, 0));
     assert_int_equal(0, left);
+    assert_ok(sotto_model_load(&back, public_path, weights_path));
+    assert_true(same_weights(&m, &back));
+    sotto_model_free(&back);
+    sotto_model_free(&m);
+}
+
+static void test_full_disk(void **state)
+{
+    (void)state;
+    struct stat text, weights;
+    sotto_model m;
+    make(&m, 1);
+    assert_ok(sotto_model_save(&m, public_path, weights_path));
+    assert_int_equal(0, stat(public_path, &text));
+    assert_int_equal(0, stat(weights_path, &weights));
+    assert_true(weights.st_size < text.st_size); /* so that the weights alone can fit */
+    full_disk(0, weights_path);
+    full_disk(40, weights_path);
+    full_disk(weights.st_size - 1, weights_path);
+    full_disk(weights.st_size, public_path);
+    full_disk(text.st_size - 1, public_path);
+    sotto_model_free(&m);
+}
+
+/* Neither file takes its place when the other cannot be made. */
+static void test_save_is_of_both(void **state)
+{
+    (void)state;
+    sotto_model m, n, back;
+    char nowhere[160];
+    make(&m, 1);
+    make(&n, 2);
+    snprintf(nowhere, sizeof nowhere, "%s/none/x", folder);
+    assert_ok(sotto_model_save(&m, public_path, weights_path));
+    assert_status(SOTTO_ERR_IO, sotto_model_save(&n, nowhere, weights_path));
+    assert_status(SOTTO_ERR_IO, sotto_model_save(&n, public_path, nowhere));
+    sotto_free(n.nodes[4].tensor[1]);
+    n.nodes[4].tensor[1] = NULL;
+    assert_status(SOTTO_ERR_ARG, sotto_model_save(&n, public_path, weights_path));
+    sotto_model_free(&n);
+    assert_status(SOTTO_ERR_ARG, sotto_model_save(&n, public_path, weights_path)); /* empty */
     assert_ok(sotto_model_load(&back, public_path, weights_path));
     assert_true(same_weights(&m, &back));
     sotto_model_free(&back);
@@ -222,6 +299,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_weights_of_another_model, setup, teardown),
         cmocka_unit_test_setup_teardown(test_missing_and_odd_files, setup, teardown),
         cmocka_unit_test_setup_teardown(test_full_disk, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_save_is_of_both, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_negative_variance, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_size_before_memory, setup, teardown),
         cmocka_unit_test_setup_teardown(test_memory_failure, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
