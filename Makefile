@@ -29,7 +29,7 @@ ring_TEST   := modulus prime ntt rns poly sample
 bfv_TEST    := params keys encrypt evaluate encode noise wire flood answer
 ot_TEST     := base extension product lookup
 garble_TEST := circuit gadgets halfgates
-nn_TEST     := text weights deploy program fixed calibrate linear step frame unit session
+nn_TEST     := model text weights deploy float program fixed calibrate linear step frame unit session
 train_TEST  := dataset tape train shipped
 
 WARN := -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes -Wundef -Werror
