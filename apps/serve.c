@@ -5,14 +5,16 @@
 #include "apps/commands.h"
 
 static const char *host = "127.0.0.1";
-static unsigned port = 7700, timeout_s = 60, threads, clients = 8;
+static unsigned port = 7700, timeout_s = 60, idle_s = 600, items = 32, threads, clients = 8;
 static int quiet;
 static sotto_server *running; /* for the signal handler */
 
 static const cli_option option_table[] = {
     {"host", CLI_STRING, &host, "ADDRESS", "where to listen; :: for all", 0, 0},
     {"port", CLI_UINT, &port, "N", "0: the system chooses", 0, 65535},
-    {"timeout", CLI_UINT, &timeout_s, "SECONDS", "a client that is silent for longer is dropped", 1, 86400},
+    {"timeout", CLI_UINT, &timeout_s, "SECONDS", "a client that is silent for longer within a request is dropped", 1, 86400},
+    {"idle", CLI_UINT, &idle_s, "SECONDS", "the same between requests; prepared material waits so long", 1, 86400},
+    {"items", CLI_UINT, &items, "N", "prepared inferences that a client may leave waiting; memory for each", 1, 1024},
     {"threads", CLI_UINT, &threads, "N", "for each client's work; 0: one per CPU", 0, 1024},
     {"clients", CLI_UINT, &clients, "N", "served at once; more have to wait", 1, 4096},
     {"quiet", CLI_FLAG, &quiet, "", "no line per client on stderr", 0, 0},
@@ -51,6 +53,8 @@ int cmd_serve(int argc, char **argv)
     sotto_server *s = NULL;
     sotto_options options = sotto_options_default();
     options.timeout_ms = timeout_s * 1000;
+    options.idle_ms = idle_s * 1000;
+    options.items = items;
     options.threads = threads;
     options.clients = clients;
     options.log = quiet ? NULL : on_log;

@@ -1,5 +1,7 @@
 #include "lib/hash.h"
 
+#include "lib/mem.h"
+
 enum { KEYS = 32, MAX_PER = 8 }; /* tweaks per chunk, blocks per tweak */
 
 sotto_block sotto_hash_key(const sotto_hash *h, uint16_t word, uint32_t sub, uint64_t counter)
@@ -33,4 +35,7 @@ void sotto_hash_blocks(const sotto_hash *h, uint16_t word, uint32_t sub, uint64_
         out += blocks;
         count -= keys;
     }
+    /* Two blocks of one OT differ by the offset, two of one wire by the free-XOR offset: they must not stay on the stack. */
+    sotto_wipe(in, sizeof in);
+    sotto_wipe(y, sizeof y);
 }

@@ -16,7 +16,8 @@
 
 #define SEND_BUFFER ((size_t)1 << 20)
 #define READ_AHEAD ((size_t)1 << 16)
-#define INPUT_LIMIT ((size_t)1 << 30) /* bytes of input taken in while this side is busy sending */
+#define INPUT_LIMIT ((size_t)1 << 30) /* bytes of input taken in while this side is busy sending, unless set otherwise */
+#define BYTES_PER_MS 16               /* what a peer has to keep up, beyond the timeout: 16 kB a second */
 #define INPUT_KEPT ((size_t)1 << 22)  /* a larger input buffer is given back when it is empty */
 
 /* A peer that vanished without a word is noticed after 60 + 6 * 10 seconds, also where no timeout was asked for. */
@@ -25,6 +26,7 @@ enum { KEEP_IDLE = 60, KEEP_INTERVAL = 10, KEEP_COUNT = 6 };
 typedef struct tcp {
     int fd;
     unsigned timeout_ms;
+    size_t input_limit;
     uint8_t *out; /* SEND_BUFFER bytes, the first out_len of which wait to be sent */
     size_t out_len;
     uint8_t *in; /* in_cap bytes, of which [in_pos, in_pos + in_len) are received and not yet asked for */
@@ -47,6 +49,12 @@ static int64_t now_ms(void)
 static int64_t deadline_in(unsigned timeout_ms)
 {
     return timeout_ms ? now_ms() + timeout_ms : NEVER;
+}
+
+/* Until when `len` bytes must have moved: a peer that trickles cannot hold a call for longer. */
+static int64_t deadline_of(unsigned timeout_ms, size_t len)
+{
+    return timeout_ms ? now_ms() + timeout_ms + (int64_t)(len / BYTES_PER_MS) : NEVER;
 }
 
 /* poll(2) until the deadline, signals or not: SOTTO_OK, SOTTO_ERR_TIMEOUT (without a message) or SOTTO_ERR_IO. */
@@ -85,13 +93,15 @@ static int transfer_error(int code)
     return sotto_fail(SOTTO_ERR_IO, "the connection failed: %s", strerror(code));
 }
 
-static int wait_for_peer(const tcp *t, short events, short *ready)
+/* Some progress within the timeout, and all of the call's by `deadline`. */
+static int wait_for_peer(const tcp *t, short events, int64_t deadline, short *ready)
 {
     struct pollfd p = {.fd = t->fd, .events = events};
-    const int status = wait_until(&p, 1, deadline_in(t->timeout_ms));
+    const int64_t step = deadline_in(t->timeout_ms);
+    const int status = wait_until(&p, 1, step < deadline ? step : deadline);
 
     if (status == SOTTO_ERR_TIMEOUT)
-        return sotto_fail(status, "the other party did not %s within %u ms", events & POLLOUT ? "read" : "send",
+        return sotto_fail(status, "the other party did not %s within %u ms, or too slowly", events & POLLOUT ? "read" : "send",
                           t->timeout_ms);
     *ready = p.revents;
     return status;
@@ -120,10 +130,10 @@ static int grow_input(tcp *t)
 {
     if (t->in_cap - t->in_pos - t->in_len >= READ_AHEAD)
         return SOTTO_OK;
-    if (t->in_len > INPUT_LIMIT - READ_AHEAD)
-        return sotto_fail(SOTTO_ERR_LIMIT, "the other party sent more than %zu MB without reading what was sent to it",
-                          INPUT_LIMIT >> 20);
-    if (t->in_cap / 2 >= t->in_len + READ_AHEAD || t->in_cap >= INPUT_LIMIT) {
+    if (t->in_len > t->input_limit)
+        return sotto_fail(SOTTO_ERR_LIMIT, "the other party sent more than %zu kB without reading what was sent to it",
+                          t->input_limit >> 10);
+    if (t->in_cap / 2 >= t->in_len + READ_AHEAD) {
         memmove(t->in, t->in + t->in_pos, t->in_len);
     } else {
         const size_t cap = t->in_cap ? 2 * t->in_cap : 2 * READ_AHEAD;
@@ -132,7 +142,7 @@ static int grow_input(tcp *t)
             return sotto_fail(SOTTO_ERR_MEMORY, "out of memory for %zu bytes of input", cap);
         if (t->in_len)
             memcpy(in, t->in + t->in_pos, t->in_len);
-        sotto_free(t->in);
+        sotto_free_secret(t->in, t->in_cap, 1);
         t->in = in;
         t->in_cap = cap;
     }
@@ -155,6 +165,8 @@ static int drain_input(tcp *t, size_t *got)
 /* While the peer's buffers are full, the peer may itself be stuck in a send to this side; so input is taken in too. */
 static int send_all(tcp *t, const uint8_t *data, size_t len)
 {
+    const int64_t deadline = deadline_of(t->timeout_ms, len);
+
     while (len > 0) {
         const ssize_t n = send(t->fd, data, len, MSG_NOSIGNAL);
         if (n >= 0) {
@@ -168,7 +180,7 @@ static int send_all(tcp *t, const uint8_t *data, size_t len)
             return transfer_error(errno);
         size_t got;
         short ready = 0;
-        int status = wait_for_peer(t, t->ended ? POLLOUT : POLLOUT | POLLIN, &ready);
+        int status = wait_for_peer(t, t->ended ? POLLOUT : POLLOUT | POLLIN, deadline, &ready);
         if (status == SOTTO_OK && (ready & POLLIN))
             status = drain_input(t, &got);
         if (status != SOTTO_OK)
@@ -211,7 +223,7 @@ static size_t take_input(tcp *t, uint8_t *data, size_t len)
     t->in_len -= n;
     t->in_pos = t->in_len ? t->in_pos + n : 0;
     if (!t->in_len && t->in_cap > INPUT_KEPT) {
-        sotto_free(t->in);
+        sotto_free_secret(t->in, t->in_cap, 1);
         t->in = NULL;
         t->in_cap = 0;
     }
@@ -222,6 +234,7 @@ static int tcp_recv(void *ctx, void *data, size_t len)
 {
     tcp *t = ctx;
     uint8_t *p = data;
+    const int64_t deadline = deadline_of(t->timeout_ms, len);
 
     for (;;) {
         size_t got = take_input(t, p, len);
@@ -236,7 +249,7 @@ static int tcp_recv(void *ctx, void *data, size_t len)
         int status = direct ? receive_some(t, p, len, &got) : drain_input(t, &got);
         if (status == SOTTO_OK && !got && !t->ended) {
             short ready = 0;
-            status = wait_for_peer(t, POLLIN, &ready);
+            status = wait_for_peer(t, POLLIN, deadline, &ready);
         }
         if (status != SOTTO_OK)
             return status;
@@ -252,7 +265,7 @@ static void tcp_close(void *ctx)
     tcp *t = ctx;
 
     (void)close(t->fd);
-    sotto_free(t->in);
+    sotto_free_secret(t->in, t->in_cap, 1);
     sotto_free_secret(t->out, SEND_BUFFER, 1);
     sotto_free(t);
 }
@@ -289,7 +302,7 @@ static int channel_new(sotto_chan *out, int fd, unsigned timeout_ms)
         return sotto_fail(SOTTO_ERR_MEMORY, "out of memory for the buffers of a connection");
     }
     tune(fd);
-    *t = (tcp){.fd = fd, .timeout_ms = timeout_ms, .out = buffer};
+    *t = (tcp){.fd = fd, .timeout_ms = timeout_ms, .input_limit = INPUT_LIMIT, .out = buffer};
     *out = (sotto_chan){.ops = &tcp_ops, .ctx = t};
     return SOTTO_OK;
 }
@@ -320,6 +333,15 @@ static void name_peer(char out[64], const struct sockaddr *addr, socklen_t len)
 }
 
 /* ---- connecting ---- */
+
+void sotto_tcp_set(sotto_chan *c, unsigned timeout_ms, uint64_t input_limit)
+{
+    if (c->ops == &tcp_ops) {
+        tcp *t = c->ctx;
+        t->timeout_ms = timeout_ms;
+        t->input_limit = input_limit < INPUT_LIMIT ? (size_t)input_limit : INPUT_LIMIT;
+    }
+}
 
 void sotto_tcp_shutdown(sotto_chan *c)
 {

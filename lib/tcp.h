@@ -1,9 +1,10 @@
 /* TCP channels: IPv4 and IPv6, no delay, keep-alive, a timeout on every wait, a 1 MB send buffer, no SIGPIPE.
  *
  * Both parties may send much at the same time: a send that has to wait for the peer takes in what the peer sends
- * meanwhile, up to 1 GB (then SOTTO_ERR_LIMIT), and later receives are served from that first. The timeout bounds each
- * wait for progress, not a whole transfer: a peer that sends one byte per timeout is not stopped here. After a failure
- * of send, recv or flush the channel is to be closed: how much was moved is not known.
+ * meanwhile, up to a limit (1 GB unless set; then SOTTO_ERR_LIMIT), and later receives are served from that first. The
+ * timeout bounds each wait for progress, and a whole send, recv or flush has so long plus 1 ms for every 16 bytes: a peer
+ * that moves less than 16 kB a second cannot hold this side. After a failure of one of them the channel is to be closed:
+ * how much was moved is not known.
  * Closing a channel with input unread resets the connection, and the peer may then lose what was flushed last: a party
  * whose last message matters first receives all that the peer has sent. A channel belongs to one thread at a time. */
 #ifndef SOTTO_LIB_TCP_H
@@ -18,6 +19,8 @@
  * names host, port and remedy. SOTTO_ERR_IO: unknown host, refused; SOTTO_ERR_TIMEOUT. On success the caller closes *out. */
 SOTTO_MUST_CHECK int sotto_tcp_connect(sotto_chan *out, const char *host, uint16_t port, unsigned timeout_ms);
 
+/* Another timeout and limit of input from now on; nothing for a channel of another kind. A limit above 1 GB counts as 1 GB. */
+void sotto_tcp_set(sotto_chan *c, unsigned timeout_ms, uint64_t input_limit);
 /* Ends the connection under the channel, whose waiting and later calls then fail with SOTTO_ERR_CLOSED or _IO; for stopping a thread that
  * uses it. Safe from another thread as long as nobody closes the channel meanwhile; nothing for a channel of another kind. */
 void sotto_tcp_shutdown(sotto_chan *c);

@@ -3,7 +3,7 @@
 #include "lib/mem.h"
 #include "lib/tcp.h"
 #include "nn/model/weights.h"
-#include "nn/secure/session.h"
+#include "nn/secure/material.h"
 
 struct sotto_client {
     sotto_network network;
@@ -15,7 +15,7 @@ struct sotto_client {
 
 sotto_options sotto_options_default(void)
 {
-    return (sotto_options){.timeout_ms = 60000, .clients = 8, .sign = SOTTO_SIGN_LOOKUP};
+    return (sotto_options){.timeout_ms = 60000, .idle_ms = 600000, .items = 32, .clients = 8, .sign = SOTTO_SIGN_LOOKUP};
 }
 
 int sotto_client_connect(sotto_client **out, const char *public_path, const char *host, uint16_t port, const sotto_options *options)
@@ -23,6 +23,7 @@ int sotto_client_connect(sotto_client **out, const char *public_path, const char
     *out = NULL;
     const sotto_options chosen = options == NULL ? sotto_options_default() : *options;
     sotto_model model = {0};
+    uint64_t most = 0;
     sotto_client *c = sotto_calloc(1, sizeof *c);
     int status = c == NULL ? sotto_fail(SOTTO_ERR_MEMORY, "no memory for a client") : SOTTO_OK;
     if (status == SOTTO_OK) {
@@ -43,9 +44,13 @@ int sotto_client_connect(sotto_client **out, const char *public_path, const char
         status = sotto_pool_new(&c->pool, chosen.threads);
     }
     if (status == SOTTO_OK) {
+        status = sotto_network_item_bytes(&c->network, &most);
+    }
+    if (status == SOTTO_OK) {
         status = sotto_tcp_connect(&c->chan, host, port, chosen.timeout_ms);
     }
     if (status == SOTTO_OK) {
+        sotto_tcp_set(&c->chan, chosen.timeout_ms, most + SOTTO_INPUT_SLACK);
         const sotto_session_env env = {.chan = &c->chan, .rng = sotto_rng_system(), .pool = c->pool,
                                        .progress = chosen.progress, .progress_ctx = chosen.ctx};
         status = sotto_session_open(&c->session, &c->network, &env, chosen.sign);

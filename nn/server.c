@@ -7,7 +7,9 @@
 #include "lib/mem.h"
 #include "lib/tcp.h"
 #include "nn/model/weights.h"
-#include "nn/secure/session.h"
+#include "nn/secure/material.h"
+
+#define ACCEPT_FAILURES_MAX 300 /* in a row, 200 ms apart */
 
 /* A place for one client; its thread is joined before the place is used again. */
 typedef struct seat {
@@ -21,6 +23,7 @@ typedef struct seat {
 struct sotto_server {
     sotto_serving serving;
     sotto_options options;
+    uint64_t input_limit;  /* of a client's channel */
     sotto_tcp_listener *listener;
     seat *seats;           /* options.clients */
     pthread_mutex_t lock;  /* seats' done, served, and the log callback */
@@ -40,8 +43,8 @@ int sotto_server_new(sotto_server **out, const char *public_path, const char *we
     s->options = options == NULL ? sotto_options_default() : *options;
     pthread_mutex_init(&s->lock, NULL);
     pthread_cond_init(&s->freed, NULL);
-    int status = s->options.clients < 1 || s->options.clients > 4096
-                     ? sotto_fail(SOTTO_ERR_ARG, "clients = %u; expected 1 to 4096", s->options.clients)
+    int status = s->options.clients < 1 || s->options.clients > 4096 || s->options.items < 1 || s->options.items > 1024
+                     ? sotto_fail(SOTTO_ERR_ARG, "clients = %u, items = %u; expected 1 to 4096 and 1 to 1024", s->options.clients, s->options.items)
                      : SOTTO_OK;
     if (status == SOTTO_OK) {
         s->seats = sotto_calloc(s->options.clients, sizeof *s->seats);
@@ -56,6 +59,10 @@ int sotto_server_new(sotto_server **out, const char *public_path, const char *we
     if (status == SOTTO_OK) {
         status = sotto_serving_new(&s->serving, &model, pool);
         status = status == SOTTO_OK ? SOTTO_OK : sotto_fail_context(status, "%s", public_path);
+    }
+    if (status == SOTTO_OK) {
+        status = sotto_network_item_bytes(&s->serving.network, &s->input_limit);
+        s->input_limit += SOTTO_INPUT_SLACK;
     }
     sotto_model_free(&model);
     sotto_pool_free(pool);
@@ -101,6 +108,14 @@ static void log_session(sotto_server *s, const char *peer, int status, const sot
     pthread_mutex_unlock(&s->lock);
 }
 
+/* Between requests a client may be silent for longer: its prepared material waits for an image. */
+static void on_idle(void *ctx, int waiting)
+{
+    seat *own = ctx;
+    const sotto_options *o = &own->server->options;
+    sotto_tcp_set(&own->chan, waiting ? o->idle_ms : o->timeout_ms, own->server->input_limit);
+}
+
 static void *serve(void *arg)
 {
     seat *own = arg;
@@ -109,7 +124,9 @@ static void *serve(void *arg)
     sotto_pool *pool = NULL;
     int status = sotto_pool_new(&pool, s->options.threads);
     if (status == SOTTO_OK) {
-        const sotto_session_env env = {.chan = &own->chan, .rng = sotto_rng_system(), .pool = pool};
+        const sotto_session_env env = {.chan = &own->chan, .rng = sotto_rng_system(), .pool = pool, .items = s->options.items,
+                                       .idle = on_idle, .idle_ctx = own};
+        on_idle(own, 0);
         status = sotto_session_serve(&s->serving, &env, &stats);
     }
     log_session(s, own->peer, status, &stats);
@@ -155,15 +172,25 @@ static seat *free_seat(sotto_server *s)
 int sotto_server_run(sotto_server *s)
 {
     int status = s->listener == NULL ? sotto_fail(SOTTO_ERR_ARG, "the server does not listen yet") : SOTTO_OK;
+    unsigned failures = 0;
     while (status == SOTTO_OK) {
         seat *next = free_seat(s);
         if (next == NULL) {
             break;
         }
         status = sotto_tcp_accept(s->listener, &next->chan, s->options.timeout_ms, next->peer);
+        if (status != SOTTO_OK && status != SOTTO_ERR_CLOSED && failures++ < ACCEPT_FAILURES_MAX) {
+            /* Short of descriptors or memory: that passes when clients leave, and those being served must not suffer. */
+            const sotto_stats none = {0};
+            log_session(s, "new client", status, &none);
+            nanosleep(&(struct timespec){.tv_nsec = 200000000}, NULL);
+            status = SOTTO_OK;
+            continue;
+        }
         if (status != SOTTO_OK) {
             break;
         }
+        failures = 0;
         next->taken = 1;
         if (pthread_create(&next->thread, NULL, serve, next) != 0) {
             next->taken = 0;
@@ -191,7 +218,9 @@ int sotto_server_run(sotto_server *s)
 void sotto_server_stop(sotto_server *s)
 {
     s->stopping = 1;
-    sotto_tcp_interrupt(s->listener);
+    if (s->listener != NULL) {
+        sotto_tcp_interrupt(s->listener);
+    }
 }
 
 void sotto_server_free(sotto_server *s)

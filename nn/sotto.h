@@ -22,7 +22,9 @@ typedef enum sotto_sign_provider {
 } sotto_sign_provider;
 
 typedef struct sotto_options {
-    unsigned timeout_ms; /* longest wait for the peer to make progress; 60000 */
+    unsigned timeout_ms; /* longest wait for the peer to begin; then it has to move 16 kB a second (lib/tcp.h); 60000 */
+    unsigned idle_ms;    /* server: longest silence of a client between its requests, material being prepared; 600000 */
+    unsigned items;      /* server: prepared items that a client may leave waiting, 1 to 1024; 32 */
     unsigned threads;    /* of a client, or of each client's work in a server; 0: one per CPU */
     unsigned clients;    /* server: served at once, more have to wait; 8 */
     sotto_sign_provider sign; /* client */
@@ -70,7 +72,8 @@ typedef struct sotto_client sotto_client;
 /* Connects and sets up a session with a server of the model whose public part is given. SOTTO_ERR_MISMATCH when it serves another one. */
 SOTTO_MUST_CHECK int sotto_client_connect(sotto_client **out, const char *public_path, const char *host, uint16_t port,
                                           const sotto_options *options);
-/* Makes material for `count` inferences; each is used once. Needs no image. After a failure, as of any call below, the session is over: close it. */
+/* Makes material for `count` inferences; each is used once. Needs no image. SOTTO_ERR_LIMIT when the server keeps no more for this client: use some first.
+ * After any other failure, as of any call below, the session is over: close it. */
 SOTTO_MUST_CHECK int sotto_client_prepare(sotto_client *c, size_t count);
 /* Inferences for which material is there. */
 size_t sotto_client_prepared(const sotto_client *c);

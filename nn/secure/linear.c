@@ -5,6 +5,7 @@
 
 #include "lib/ct.h"
 #include "lib/mem.h"
+#include "ring/poly.h"
 
 #define SIDE_MAX 65536u
 
@@ -106,12 +107,15 @@ static size_t box_words(answer_box b)
     return (size_t)b.filters * b.rows * b.cols;
 }
 
-/* Byte offset of an answer among all; answer == p->answers gives the sum. */
-static size_t answer_offset(const sotto_linear_plan *p, const sotto_bfv_params *bfv, size_t answer)
+/* Byte offset of each answer among all, and behind them the sum; offset may be NULL, where the sum alone is wanted. */
+static size_t answer_offsets(const sotto_linear_plan *p, const sotto_bfv_params *bfv, size_t *offset)
 {
     size_t sum = 0;
-    for (size_t i = 0; i < answer; i++)
+    for (size_t i = 0; i < p->answers; i++) {
+        if (offset)
+            offset[i] = sum;
         sum += sotto_bfv_answer_bytes(bfv, box_words(box_of(p, i)));
+    }
     return sum;
 }
 
@@ -184,7 +188,7 @@ int sotto_linear_plan_new(sotto_linear_plan *plan, const sotto_bfv_params *bfv, 
                       : sotto_fail(SOTTO_ERR_PARAMS, "linear layer: a kernel of %u x %u does not fit a polynomial of %u "
                                                      "coefficients; choose a larger n",
                                    shape->kernel_h, shape->kernel_w, (unsigned)n);
-    best.answer_bytes = answer_offset(&best, bfv, best.answers);
+    best.answer_bytes = answer_offsets(&best, bfv, NULL);
     *plan = best;
     return SOTTO_OK;
 }
@@ -343,6 +347,7 @@ typedef struct answer_task {
     const sotto_bfv_secret_key *sk; /* the client's side */
     const uint8_t *answer;
     uint64_t *c;
+    size_t *offset; /* of each answer in out or answer */
 } answer_task;
 
 static int request_load(void *ctx, size_t i, unsigned thread)
@@ -375,7 +380,7 @@ static int answer_one(void *ctx, size_t i, unsigned thread)
     const answer_task *t = ctx;
     const sotto_linear_plan *p = t->plan;
     answer_box b = box_of(p, i);
-    size_t count = box_words(b), offset = answer_offset(p, t->p, i), bytes = sotto_bfv_answer_bytes(t->p, count);
+    size_t count = box_words(b), offset = t->offset[i], bytes = sotto_bfv_answer_bytes(t->p, count);
     sotto_bfv_ct acc = {0};
     uint32_t *index = sotto_calloc(count, sizeof *index);
     size_t *place = sotto_calloc(count, sizeof *place);
@@ -412,6 +417,11 @@ static int answer_one(void *ctx, size_t i, unsigned thread)
     sotto_writer_init(&w, t->out + offset, bytes);
     rc = sotto_bfv_answer_write(&w, t->p, t->pk, &p->answer, &acc, index, value, count, t->rng);
 done:
+    /* What is left in it is the result before it was flooded and cut, which tells the weights. */
+    if (acc.c0)
+        sotto_wipe(acc.c0, sotto_poly_words(sotto_bfv_rns(t->p)) * sizeof *acc.c0);
+    if (acc.c1)
+        sotto_wipe(acc.c1, sotto_poly_words(sotto_bfv_rns(t->p)) * sizeof *acc.c1);
     sotto_bfv_ct_free(&acc);
     sotto_free_secret(value, count, sizeof *value);
     sotto_free(place);
@@ -425,8 +435,13 @@ int sotto_linear_answer(uint8_t *out, const sotto_linear_plan *plan, const sotto
 {
     answer_task task = {.plan = plan, .p = p, .pk = pk, .weights = weights, .request = request, .s = s, .rng = rng, .out = out};
     task.ct = sotto_calloc(plan->requests, sizeof *task.ct);
-    if (!task.ct)
+    task.offset = sotto_calloc(plan->answers, sizeof *task.offset);
+    if (!task.ct || !task.offset) {
+        sotto_free(task.ct);
+        sotto_free(task.offset);
         return sotto_fail(SOTTO_ERR_MEMORY, "out of memory for a request");
+    }
+    answer_offsets(plan, p, task.offset);
     int rc = sotto_pool_run(pool, plan->requests, request_load, &task);
     if (!rc)
         rc = sotto_pool_run(pool, plan->answers, answer_one, &task);
@@ -435,6 +450,7 @@ int sotto_linear_answer(uint8_t *out, const sotto_linear_plan *plan, const sotto
     for (size_t i = 0; i < plan->requests; i++)
         sotto_bfv_ct_free(&task.ct[i]);
     sotto_free(task.ct);
+    sotto_free(task.offset);
     return rc;
 }
 
@@ -442,9 +458,14 @@ int sotto_linear_open(uint64_t *c, const sotto_linear_plan *plan, const sotto_bf
                       const uint8_t *answer, sotto_pool *pool)
 {
     answer_task task = {.plan = plan, .p = p, .sk = sk, .answer = answer, .c = c};
+    task.offset = sotto_calloc(plan->answers, sizeof *task.offset);
+    if (!task.offset)
+        return sotto_fail(SOTTO_ERR_MEMORY, "out of memory for an answer");
+    answer_offsets(plan, p, task.offset);
     int rc = sotto_pool_run(pool, plan->answers, answer_one, &task);
     if (rc)
         sotto_wipe(c, plan->out_words * sizeof *c);
+    sotto_free(task.offset);
     return rc;
 }
 

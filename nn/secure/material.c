@@ -86,6 +86,27 @@ sotto_item_bytes sotto_terms_bytes(const sotto_terms *t)
     return b;
 }
 
+int sotto_network_item_bytes(const sotto_network *n, uint64_t *most)
+{
+    *most = 0;
+    for (unsigned sign = 0; sign < SOTTO_SIGN_PROVIDERS; sign++) {
+        sotto_terms t;
+        const int status = sotto_terms_new(&t, n, (sotto_sign_provider)sign);
+        if (status == SOTTO_ERR_MEMORY) {
+            return status;
+        }
+        if (status == SOTTO_OK) { /* else the provider cannot do these signs, and no session has it */
+            const sotto_item_bytes b = sotto_terms_bytes(&t);
+            const uint64_t way[4] = {b.prepare_out, b.prepare_in, b.infer_out, b.infer_in};
+            for (size_t i = 0; i < 4; i++) {
+                *most = way[i] > *most ? way[i] : *most;
+            }
+            sotto_terms_free(&t);
+        }
+    }
+    return SOTTO_OK;
+}
+
 /* ---- common ----------------------------------------------------------------------------------------------------- */
 
 static int random_words(uint64_t *out, size_t count, unsigned l, const sotto_rng *rng)

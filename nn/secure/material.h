@@ -10,6 +10,9 @@
 #include "nn/secure/session.h"
 #include "nn/secure/unit.h"
 
+/* Room in a channel's input for what is not part of an item. */
+#define SOTTO_INPUT_SLACK (UINT64_C(1) << 20)
+
 /* What both sides of a session agree on beyond the network. */
 typedef struct sotto_terms {
     const sotto_network *network;
@@ -26,6 +29,8 @@ typedef struct sotto_item_bytes {
     uint64_t prepare_out, prepare_in, infer_out, infer_in;
 } sotto_item_bytes;
 sotto_item_bytes sotto_terms_bytes(const sotto_terms *t);
+/* The most that either side sends for one item with any provider that the network allows: what a channel may have to take in while it sends. */
+SOTTO_MUST_CHECK int sotto_network_item_bytes(const sotto_network *n, uint64_t *most);
 
 /* ---- client ---- */
 typedef struct sotto_client_item {

@@ -1,5 +1,6 @@
 #include "nn/secure/network.h"
 
+#include <sodium.h>
 #include <string.h>
 
 #include "lib/mem.h"
@@ -75,7 +76,9 @@ static int copy_public(sotto_model *out, const sotto_model *m)
 int sotto_network_new(sotto_network *n, const sotto_model *m)
 {
     memset(n, 0, sizeof *n);
-    int status = copy_public(&n->model, m);
+    /* Before any thread of a session hashes; libsodium chooses its kernels here. */
+    int status = sodium_init() < 0 ? sotto_fail(SOTTO_ERR_UNSUPPORTED, "libsodium cannot start on this system")
+                                   : copy_public(&n->model, m);
     if (status != SOTTO_OK) {
         return status;
     }

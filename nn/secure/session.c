@@ -13,7 +13,8 @@
 
 #define NONCE_BYTES 16
 #define HELLO_BYTES (16 + 32 + 1 + NONCE_BYTES)
-/* Inferences of one session: one OT offset and one set of base OTs serve no more (and so many may wait). */
+#define WELCOME_BYTES (NONCE_BYTES + 4)
+/* Inferences of one session: one OT offset and one set of base OTs serve no more. */
 #define ITEMS_MAX 1024
 
 /* ---- common ----------------------------------------------------------------------------------------------------- */
@@ -104,7 +105,7 @@ void sotto_serving_free(sotto_serving *s)
     memset(s, 0, sizeof *s);
 }
 
-/* A session at the server. Items first_item .. next_item - 1 are ready, item i in slot i mod ITEMS_MAX. */
+/* A session at the server. Items first_item .. next_item - 1 are ready. */
 typedef struct server_session {
     const sotto_serving *serving;
     const sotto_session_env *env;
@@ -113,6 +114,7 @@ typedef struct server_session {
     sotto_bfv_public_key *pk;
     sotto_server_item items[ITEMS_MAX];
     uint64_t first_item, next_item;
+    uint32_t waiting_max;
 } server_session;
 
 static int server_read_keys(server_session *s)
@@ -137,7 +139,7 @@ static int server_read_keys(server_session *s)
 static int server_handshake(server_session *s)
 {
     const sotto_network *n = &s->serving->network;
-    uint8_t hello[HELLO_BYTES], id[16], hash[32], client[NONCE_BYTES], server[NONCE_BYTES];
+    uint8_t hello[HELLO_BYTES], welcome[WELCOME_BYTES], id[16], hash[32], client[NONCE_BYTES], server[NONCE_BYTES];
     int status = sotto_frame_recv(s->env->chan, SOTTO_FRAME_HELLO, 0, hello, sizeof hello);
     if (status != SOTTO_OK) {
         return status;
@@ -159,7 +161,11 @@ static int server_handshake(server_session *s)
         status = sotto_rng_fill(&s->env->rng, server, sizeof server);
     }
     if (status == SOTTO_OK) {
-        status = sotto_frame_send(s->env->chan, SOTTO_FRAME_WELCOME, 0, server, sizeof server);
+        sotto_writer w;
+        sotto_writer_init(&w, welcome, sizeof welcome);
+        sotto_write_bytes(&w, server, sizeof server);
+        sotto_write_u32(&w, s->waiting_max);
+        status = sotto_frame_send(s->env->chan, SOTTO_FRAME_WELCOME, 0, welcome, sizeof welcome);
     }
     if (status == SOTTO_OK) {
         status = server_read_keys(s);
@@ -185,8 +191,9 @@ static int server_prepare(server_session *s, const sotto_frame *frame)
     if (sotto_read_u64(&r) != s->next_item) {
         return sotto_fail(SOTTO_ERR_PROTOCOL, "the client prepares an item out of order");
     }
-    if (s->next_item == ITEMS_MAX) {
-        return sotto_fail(SOTTO_ERR_LIMIT, "the client has prepared %d items, the most that one session serves", ITEMS_MAX);
+    if (s->next_item == ITEMS_MAX || s->next_item - s->first_item >= s->waiting_max) {
+        return sotto_fail(SOTTO_ERR_LIMIT, "the client prepares more than %u items ahead, or more than %d in a session",
+                          (unsigned)s->waiting_max, ITEMS_MAX);
     }
     status = sotto_server_item_prepare(&s->items[s->next_item], &s->terms, s->serving, s->env, s->pk, s->ot);
     if (status == SOTTO_OK) {
@@ -236,12 +243,19 @@ int sotto_session_serve(const sotto_serving *serving, const sotto_session_env *e
     }
     s->serving = serving;
     s->env = env;
+    s->waiting_max = env->items > 0 && env->items < ITEMS_MAX ? env->items : ITEMS_MAX;
     phase_start start = phase_begin(env->chan);
     int status = server_handshake(s);
     phase_end(&stats->setup, &start, env->chan);
     while (status == SOTTO_OK) {
         sotto_frame frame;
+        if (env->idle != NULL) {
+            env->idle(env->idle_ctx, 1);
+        }
         status = sotto_frame_next(env->chan, &frame);
+        if (env->idle != NULL) {
+            env->idle(env->idle_ctx, 0);
+        }
         if (status != SOTTO_OK || frame.type == SOTTO_FRAME_BYE) {
             break;
         }
@@ -282,6 +296,7 @@ struct sotto_session {
     sotto_bfv_secret_key *sk;
     sotto_client_item items[ITEMS_MAX]; /* first_item .. next_item - 1 are ready */
     uint64_t first_item, next_item;
+    uint32_t waiting_max; /* items that the server lets wait */
     sotto_stats stats;
     int status; /* the failure that ended the session */
 };
@@ -317,7 +332,7 @@ static int client_send_keys(sotto_session *s)
 static int client_handshake(sotto_session *s)
 {
     const sotto_network *n = s->network;
-    uint8_t hello[HELLO_BYTES], client[NONCE_BYTES], server[NONCE_BYTES];
+    uint8_t hello[HELLO_BYTES], welcome[WELCOME_BYTES], client[NONCE_BYTES], server[NONCE_BYTES];
     int status = sotto_rng_fill(&s->env.rng, client, sizeof client);
     if (status != SOTTO_OK) {
         return status;
@@ -330,9 +345,13 @@ static int client_handshake(sotto_session *s)
     sotto_write_bytes(&w, client, sizeof client);
     status = sotto_frame_send(s->env.chan, SOTTO_FRAME_HELLO, 0, hello, sizeof hello);
     if (status == SOTTO_OK) {
-        status = sotto_frame_recv(s->env.chan, SOTTO_FRAME_WELCOME, 0, server, sizeof server);
+        status = sotto_frame_recv(s->env.chan, SOTTO_FRAME_WELCOME, 0, welcome, sizeof welcome);
     }
     if (status == SOTTO_OK) {
+        sotto_reader r;
+        sotto_reader_init(&r, welcome, sizeof welcome);
+        sotto_read_bytes(&r, server, sizeof server);
+        s->waiting_max = sotto_read_u32(&r);
         status = client_send_keys(s);
     }
     if (status == SOTTO_OK) {
@@ -416,6 +435,9 @@ int sotto_session_prepare(sotto_session *s)
     }
     if (s->next_item == ITEMS_MAX) {
         return sotto_fail(SOTTO_ERR_LIMIT, "one session serves %d inferences; connect again", ITEMS_MAX);
+    }
+    if (s->next_item - s->first_item >= s->waiting_max) {
+        return sotto_fail(SOTTO_ERR_LIMIT, "the server keeps %u prepared items for a client; use some first", (unsigned)s->waiting_max);
     }
     const phase_start start = phase_begin(s->env.chan);
     status = client_over(s, client_prepare(s));

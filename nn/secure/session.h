@@ -27,6 +27,10 @@ typedef struct sotto_session_env {
     sotto_audit audit; /* share NULL: none */
     void (*progress)(void *ctx, size_t done, size_t total); /* client, per prepare; may be NULL */
     void *progress_ctx;
+    unsigned items;    /* server: prepared items that may wait, 0: as many as a session makes */
+    /* Server: called with 1 before it waits for the client's next request, with 0 when that has begun; may be NULL. */
+    void (*idle)(void *ctx, int waiting);
+    void *idle_ctx;
 } sotto_session_env;
 
 /* ---- server ---- */
@@ -50,7 +54,7 @@ typedef struct sotto_session sotto_session;
 /* Handshake, key generation, base OTs. Keeps references to n, env->chan and env->pool. SOTTO_ERR_MISMATCH, _VERSION, _PEER, ... */
 SOTTO_MUST_CHECK int sotto_session_open(sotto_session **out, const sotto_network *n, const sotto_session_env *env,
                                         sotto_sign_provider sign);
-/* Prepares one more item. */
+/* Prepares one more item. SOTTO_ERR_LIMIT when the server lets no more wait, or the session has made 1024: the session lives. */
 SOTTO_MUST_CHECK int sotto_session_prepare(sotto_session *s);
 size_t sotto_session_prepared(const sotto_session *s);
 /* Uses the oldest item, SOTTO_ERR_USED when there is none: x input_words integers, logits output_words, centred. */

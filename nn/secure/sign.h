@@ -46,7 +46,7 @@ void sotto_sign_client_free(sotto_sign_client *s);
 
 /* ---- server ---- */
 typedef struct sotto_sign_server sotto_sign_server;
-/* q: the server's OT outputs; flips from the client; tables (table_bytes) to be sent, NULL for lookup. SOTTO_ERR_RNG, SOTTO_ERR_MEMORY, SOTTO_ERR_FORMAT (flips). */
+/* q: the server's OT outputs; flips from the client; tables (table_bytes) to be sent, NULL for lookup. SOTTO_ERR_RNG, SOTTO_ERR_MEMORY. */
 SOTTO_MUST_CHECK int sotto_sign_server_new(sotto_sign_server **out, const sotto_sign_plan *p, const sotto_ot *ot, uint64_t first,
                                            const sotto_block *q, const uint8_t *flips, const uint64_t *pi, uint8_t *tables,
                                            const sotto_rng *rng);

@@ -105,9 +105,9 @@ static int client_truncate(sotto_unit_client *u, const sotto_ot *ot, const uint6
     const size_t n = u->plan.count;
     const unsigned m = u->plan.widen;
     sotto_block *key = sotto_calloc(n, sizeof *key);
-    uint64_t *sigma = sotto_calloc(n, 2 * sizeof *sigma), *flip = sigma + n;
+    uint64_t *sigma = sotto_calloc(n, sizeof *sigma), *flip = sotto_calloc(n, sizeof *flip);
     int status = SOTTO_OK;
-    if (key == NULL || sigma == NULL) {
+    if (key == NULL || sigma == NULL || flip == NULL) {
         status = sotto_fail(SOTTO_ERR_MEMORY, "no memory for %zu truncations", n);
         goto done;
     }
@@ -122,7 +122,8 @@ static int client_truncate(sotto_unit_client *u, const sotto_ot *ot, const uint6
     sotto_write_packed(choice, flip, n, 1);
 done:
     sotto_free_secret(key, n, sizeof *key);
-    sotto_free_secret(sigma, n, 2 * sizeof *sigma);
+    sotto_free_secret(sigma, n, sizeof *sigma);
+    sotto_free_secret(flip, n, sizeof *flip);
     return status;
 }
 
@@ -148,10 +149,10 @@ static int client_select(sotto_unit_client *u, const sotto_ot *ot, const sotto_b
     const sotto_truncation trunc = u->plan.truncation;
     const size_t n = u->plan.count, tau_at = u->plan.widen > 0 ? n : 0;
     const unsigned m = u->plan.widen, l = trunc.l_next;
-    sotto_block *key = sotto_calloc(n, 2 * sizeof *key), *k0 = key, *k1 = key + n;
-    uint64_t *word = sotto_calloc(n, 2 * sizeof *word), *share = word + n;
+    sotto_block *key = sotto_calloc(n, sizeof *key), *k0 = sotto_calloc(n, sizeof *k0), *k1 = sotto_calloc(n, sizeof *k1);
+    uint64_t *word = sotto_calloc(n, sizeof *word), *share = sotto_calloc(n, sizeof *share);
     int status = SOTTO_OK;
-    if (key == NULL || word == NULL) {
+    if (key == NULL || k0 == NULL || k1 == NULL || word == NULL || share == NULL) {
         status = sotto_fail(SOTTO_ERR_MEMORY, "no memory for %zu selections", n);
         goto done;
     }
@@ -182,8 +183,11 @@ static int client_select(sotto_unit_client *u, const sotto_ot *ot, const sotto_b
         second_product(trunc, u->q[1], u->q[0], share, n);
     }
 done:
-    sotto_free_secret(key, n, 2 * sizeof *key);
-    sotto_free_secret(word, n, 2 * sizeof *word);
+    sotto_free_secret(key, n, sizeof *key);
+    sotto_free_secret(k0, n, sizeof *k0);
+    sotto_free_secret(k1, n, sizeof *k1);
+    sotto_free_secret(word, n, sizeof *word);
+    sotto_free_secret(share, n, sizeof *share);
     return status;
 }
 

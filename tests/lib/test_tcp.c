@@ -238,14 +238,14 @@ static int send_flood(sotto_chan *c, void *ctx)
 /* A party whose input limit is reached while it sends gives up; the other, whose sends were taken in, sees the end. */
 static void too_much_input(void **state)
 {
-    flood a = {.left = 3000}, b = {.left = 3000};
+    flood a = {.left = 64}, b = {.left = 64};
     sotto_chan c0, c1;
     int status[2];
 
     (void)state;
-    if (!getenv("SOTTO_TEST_LONG"))
-        skip();
     local_pair(&c0, &c1, 20000);
+    sotto_tcp_set(&c0, 20000, 8 << 20);
+    sotto_tcp_set(&c1, 20000, 8 << 20);
     test_two_party_on(&c0, send_flood, &a, &c1, send_flood, &b, status);
     assert_true(status[0] == SOTTO_ERR_LIMIT || status[1] == SOTTO_ERR_LIMIT);
     assert_true(status[0] != SOTTO_OK && status[1] != SOTTO_OK);
@@ -355,8 +355,8 @@ static int receive_six(sotto_chan *c, void *ctx)
     return sotto_chan_recv(c, got, sizeof got);
 }
 
-/* The bound is on each wait: a transfer of 1.2 s passes a bound of 1 s. */
-static void slow_is_not_stalled(void **state)
+/* The bound is on the whole of a receive, not on each wait within it: a peer that sends a byte now and then is stopped. */
+static void trickle_is_stopped(void **state)
 {
     sotto_chan a, b;
     int status[2];
@@ -364,6 +364,41 @@ static void slow_is_not_stalled(void **state)
     (void)state;
     local_pair(&a, &b, 1000);
     test_two_party_on(&a, slow_sender, NULL, &b, receive_six, NULL, status);
+    assert_int_equal(SOTTO_ERR_TIMEOUT, status[1]);
+}
+
+static int steady_sender(sotto_chan *c, void *ctx)
+{
+    static const uint8_t piece[8192];
+    int status = SOTTO_OK;
+
+    (void)ctx;
+    for (int i = 0; i < 6 && status == SOTTO_OK; i++) {
+        (void)usleep(200000);
+        status = sotto_chan_send(c, piece, sizeof piece);
+        if (status == SOTTO_OK)
+            status = sotto_chan_flush(c);
+    }
+    return status;
+}
+
+static int receive_pieces(sotto_chan *c, void *ctx)
+{
+    static uint8_t got[6 * 8192];
+
+    (void)ctx;
+    return sotto_chan_recv(c, got, sizeof got);
+}
+
+/* 48 kB in 1.2 s pass a timeout of 0.5 s: they have 3 s more. */
+static void slow_is_not_stalled(void **state)
+{
+    sotto_chan a, b;
+    int status[2];
+
+    (void)state;
+    local_pair(&a, &b, 500);
+    test_two_party_on(&a, steady_sender, NULL, &b, receive_pieces, NULL, status);
     assert_ok(status[0]);
     assert_ok(status[1]);
 }
@@ -590,7 +625,8 @@ int main(void)
         cmocka_unit_test(both_at_once),           cmocka_unit_test(by_turns),
         cmocka_unit_test(too_much_input),         cmocka_unit_test(peer_closes),
         cmocka_unit_test(send_to_closed),         cmocka_unit_test(stalls),
-        cmocka_unit_test(slow_is_not_stalled),    cmocka_unit_test(cannot_connect),
+        cmocka_unit_test(slow_is_not_stalled),    cmocka_unit_test(trickle_is_stopped),
+           cmocka_unit_test(cannot_connect),
         cmocka_unit_test(connect_times_out),      cmocka_unit_test(cannot_listen),
         cmocka_unit_test(port_again),             cmocka_unit_test(interrupt),
         cmocka_unit_test(out_of_memory),

@@ -326,6 +326,47 @@ static void test_material_is_used_once(void **state)
     }
 }
 
+/* A client may leave so many items waiting as the server says, and goes on after it was told. */
+static int server_of_two(sotto_chan *chan, void *ctx)
+{
+    const tiny *t = ctx;
+    const sotto_session_env env = {.chan = chan, .rng = test_rng(5, 1), .items = 2};
+    return sotto_session_serve(&t->serving, &env, NULL);
+}
+
+static int client_of_three(sotto_chan *chan, void *ctx)
+{
+    tiny *t = ctx;
+    const sotto_session_env env = {.chan = chan, .rng = test_rng(5, 2)};
+    sotto_session *s = NULL;
+    int64_t x[4] = {1, 2, 3, 4}, logits[2];
+    int status = sotto_session_open(&s, &t->serving.network, &env, SOTTO_SIGN_LOOKUP);
+    for (int i = 0; i < 2 && status == SOTTO_OK; i++) {
+        status = sotto_session_prepare(s);
+    }
+    if (status == SOTTO_OK) {
+        t->result = sotto_session_prepare(s);
+        status = sotto_session_infer(s, logits, x);
+    }
+    status = status == SOTTO_OK ? sotto_session_prepare(s) : status;
+    status = status == SOTTO_OK ? sotto_session_infer(s, logits, x) : status;
+    sotto_session_close(s);
+    return status;
+}
+
+static void test_waiting_items_are_limited(void **state)
+{
+    (void)state;
+    tiny t;
+    int status[2];
+    tiny_new(&t);
+    test_two_party(server_of_two, &t, client_of_three, &t, status);
+    assert_ok(status[0]);
+    assert_ok(status[1]);
+    assert_int_equal(SOTTO_ERR_LIMIT, t.result);
+    tiny_free(&t);
+}
+
 /* ---- handshake ----------------------------------------------------------------------------------------------------- */
 
 static void test_other_model_or_plan(void **state)
@@ -543,6 +584,7 @@ int main(void)
         cmocka_unit_test(test_exact_rich),
         cmocka_unit_test(test_shares_are_uniform),
         cmocka_unit_test(test_material_is_used_once),
+        cmocka_unit_test(test_waiting_items_are_limited),
         cmocka_unit_test(test_other_model_or_plan),
         cmocka_unit_test(test_other_version_and_strangers),
         cmocka_unit_test(test_faults_at_every_message),
