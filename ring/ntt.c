@@ -16,6 +16,18 @@ static void fill_roots(sotto_shoup *table, uint32_t n, uint64_t base, const sott
     }
 }
 
+/* The fastest tier that this CPU has and that serves n and q. */
+static const sotto_ntt_kernels *choose_kernels(uint32_t n, uint64_t q)
+{
+    static const sotto_ntt_kernels *const tiers[] = {
+        &sotto_ntt_kernels_ref,
+    };
+    size_t i = 0;
+    while (tiers[i]->tier > sotto_cpu_tier() || n < tiers[i]->n_min || q >> tiers[i]->bits_max != 0)
+        i++; /* the last one serves all */
+    return tiers[i];
+}
+
 int sotto_ntt_new(sotto_ntt **out, uint32_t n, uint64_t q)
 {
     *out = NULL;
@@ -38,13 +50,17 @@ int sotto_ntt_new(sotto_ntt **out, uint32_t n, uint64_t q)
     if (status != SOTTO_OK)
         goto fail;
     t->n = n;
-    t->kernels = &sotto_ntt_kernels_ref;
+    t->kernels = choose_kernels(n, q);
     t->root = root;
     t->root_inverse = root_inverse;
     fill_roots(root, n, psi, &t->m);
     fill_roots(root_inverse, n, sotto_mod_inv(psi, &t->m), &t->m);
     t->n_inverse = sotto_shoup_new(sotto_mod_inv(n, &t->m), &t->m);
     t->n_inverse_root = sotto_shoup_new(sotto_shoup_mul(root_inverse[1].w, t->n_inverse, q), &t->m);
+    if (t->kernels->prepare != NULL)
+        status = t->kernels->prepare(t);
+    if (status != SOTTO_OK)
+        goto fail;
     *out = t;
     return SOTTO_OK;
 
@@ -61,6 +77,7 @@ void sotto_ntt_free(sotto_ntt *t)
         return;
     sotto_free(t->root);
     sotto_free(t->root_inverse);
+    sotto_free(t->vector);
     sotto_free(t);
 }
 
@@ -102,4 +119,10 @@ void sotto_ntt_mul(const sotto_ntt *t, uint64_t *out, const uint64_t *a, const u
 void sotto_ntt_mac(const sotto_ntt *t, uint64_t *acc, const uint64_t *a, const uint64_t *b)
 {
     t->kernels->mac(t, acc, a, b);
+}
+
+void sotto_ntt_dot_pair(const sotto_ntt *t, uint64_t *out0, uint64_t *out1, const uint64_t *const *x0,
+                        const uint64_t *const *x1, const uint64_t *const *w, size_t terms)
+{
+    t->kernels->dot_pair(t, out0, out1, x0, x1, w, terms);
 }

@@ -43,5 +43,10 @@ void sotto_ntt_inverse(const sotto_ntt *t, uint64_t *x);
 void sotto_ntt_mul(const sotto_ntt *t, uint64_t *out, const uint64_t *a, const uint64_t *b);
 /* acc[i] = acc[i] + a[i] * b[i] mod q. acc in and out: [0, q); a, b: [0, 4q). acc may equal neither. */
 void sotto_ntt_mac(const sotto_ntt *t, uint64_t *acc, const uint64_t *a, const uint64_t *b);
+/* Two sums of products that share a factor, such as both parts of ciphertexts times weights: out0[i] = sum_k x0[k][i] w[k][i]
+ * mod q, out1 likewise with x1, k < terms; zero for no terms. All in [0, q). Neither output equals any input. Products are
+ * accumulated without reduction, tile by tile: a term costs three loads and no store. */
+void sotto_ntt_dot_pair(const sotto_ntt *t, uint64_t *out0, uint64_t *out1, const uint64_t *const *x0,
+                        const uint64_t *const *x1, const uint64_t *const *w, size_t terms);
 
 #endif

@@ -151,4 +151,29 @@ static void mac(const sotto_ntt *t, uint64_t *acc, const uint64_t *a, const uint
         acc[i] = barrett_reduce((sotto_u128)sotto_mod_once(a[i], 2 * r.q) * sotto_mod_once(b[i], 2 * r.q) + acc[i], r);
 }
 
-const sotto_ntt_kernels sotto_ntt_kernels_ref = {"portable", forward, forward_lazy, inverse, mul, mac};
+/* Sums of products below 2^122: 63 of them and a residue fit 128 bits. */
+#define DOT_RUN 63
+
+static void dot_pair(const sotto_ntt *t, uint64_t *out0, uint64_t *out1, const uint64_t *const *x0, const uint64_t *const *x1,
+                     const uint64_t *const *w, size_t terms)
+{
+    for (uint32_t i = 0; i < t->n; i++) {
+        sotto_u128 sum0 = 0, sum1 = 0;
+        for (size_t k = 0, run = 0; k < terms; k++, run++) {
+            if (run == DOT_RUN) {
+                sum0 = sotto_mod_reduce128(sum0, &t->m);
+                sum1 = sotto_mod_reduce128(sum1, &t->m);
+                run = 0;
+            }
+            sum0 += (sotto_u128)x0[k][i] * w[k][i];
+            sum1 += (sotto_u128)x1[k][i] * w[k][i];
+        }
+        out0[i] = sotto_mod_reduce128(sum0, &t->m);
+        out1[i] = sotto_mod_reduce128(sum1, &t->m);
+    }
+}
+
+const sotto_ntt_kernels sotto_ntt_kernels_ref = {
+    .name = "portable", .tier = SOTTO_TIER_PORTABLE, .bits_max = SOTTO_MODULUS_BITS_MAX, .n_min = 2,
+    .forward = forward, .forward_lazy = forward_lazy, .inverse = inverse, .mul = mul, .mac = mac, .dot_pair = dot_pair,
+};
