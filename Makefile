@@ -14,7 +14,7 @@ VERSION := 0.1.0
 
 # ---- sources, one line per file group; a file that is not named here is not built -------------------------------
 lib_SRC    := err mem ct bytes rng cpu aes aes_ni aes_portable prg hash chan tcp pool
-ring_SRC   := modulus prime ntt ntt_ref rns poly sample
+ring_SRC   := modulus prime ntt ntt_ref rns rns_ref rns_ifma poly sample
 bfv_SRC    := params keys encrypt evaluate encode noise wire flood answer
 ot_SRC     := base extension product lookup
 garble_SRC := circuit gadgets halfgates
@@ -41,6 +41,8 @@ LDLIBS   := -lsodium -lgmp -lm -pthread
 # gcc unrolls loops of eight lanes, which belong in registers, from -O3 on only.
 $(BUILD)/lib/aes_ni.o: SOTTO_CFLAGS += -O3 -maes -mssse3
 $(BUILD)/lib/aes_portable.o: SOTTO_CFLAGS += -O3
+$(BUILD)/ring/rns_ref.o: SOTTO_CFLAGS += -O3
+$(BUILD)/ring/rns_ifma.o: SOTTO_CFLAGS += -O3 -mavx512f -mavx512dq -mavx512vl -mavx512ifma
 
 OBJ         := $(foreach m,$(MODULES),$(patsubst %,$(BUILD)/$(m)/%.o,$($(m)_SRC)))
 SUPPORT_OBJ := $(BUILD)/tests/support/support.o

@@ -115,6 +115,33 @@ int sotto_bfv_mac_plain(sotto_bfv_ct *acc, const sotto_bfv_params *p, const sott
     return SOTTO_OK;
 }
 
+int sotto_bfv_dot_plain(sotto_bfv_ct *out, const sotto_bfv_params *p, const sotto_bfv_ct *const *x,
+                        const sotto_bfv_plain *const *w, size_t terms)
+{
+    const sotto_rns *rns = sotto_bfv_rns(p);
+    const size_t n = sotto_bfv_n(p);
+    for (size_t k = 0; k < terms; k++) {
+        int status = check_ntt(x[k]);
+        if (status != SOTTO_OK)
+            return status;
+    }
+    const uint64_t **limb = sotto_calloc(3 * terms, sizeof *limb);
+    if (limb == NULL)
+        return sotto_fail(SOTTO_ERR_MEMORY, "no memory for a sum of %zu products", terms);
+    const uint64_t **x0 = limb, **x1 = limb + terms, **factor = limb + 2 * terms;
+    for (size_t i = 0; i < sotto_rns_count(rns); i++) {
+        for (size_t k = 0; k < terms; k++) {
+            x0[k] = x[k]->c0 + i * n;
+            x1[k] = x[k]->c1 + i * n;
+            factor[k] = w[k]->ntt + i * n;
+        }
+        sotto_ntt_dot_pair(sotto_rns_ntt(rns, i), out->c0 + i * n, out->c1 + i * n, x0, x1, factor, terms);
+    }
+    out->ntt = 1;
+    sotto_free(limb);
+    return SOTTO_OK;
+}
+
 /* 1 when `smaller` has the n, t and all primes of p but the last. */
 static int is_next_below(const sotto_bfv_params *smaller, const sotto_bfv_params *p)
 {

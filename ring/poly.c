@@ -1,6 +1,7 @@
 #include "ring/poly.h"
 
 #include "lib/mem.h"
+#include "ring/rns_internal.h"
 
 size_t sotto_poly_words(const sotto_rns *b)
 {
@@ -14,32 +15,20 @@ uint64_t *sotto_poly_new(const sotto_rns *b)
 
 void sotto_poly_add(const sotto_rns *b, uint64_t *out, const uint64_t *x, const uint64_t *y)
 {
-    size_t n = sotto_rns_n(b), words = sotto_poly_words(b);
-    for (size_t limb = 0; limb < words; limb += n) {
-        uint64_t q = sotto_rns_modulus(b, limb / n)->q;
-        for (size_t j = limb; j < limb + n; j++)
-            out[j] = sotto_mod_add(x[j], y[j], q);
-    }
+    for (size_t i = 0; i < b->k; i++)
+        b->kernels->add(&b->m[i], out + i * b->n, x + i * b->n, y + i * b->n, b->n);
 }
 
 void sotto_poly_sub(const sotto_rns *b, uint64_t *out, const uint64_t *x, const uint64_t *y)
 {
-    size_t n = sotto_rns_n(b), words = sotto_poly_words(b);
-    for (size_t limb = 0; limb < words; limb += n) {
-        uint64_t q = sotto_rns_modulus(b, limb / n)->q;
-        for (size_t j = limb; j < limb + n; j++)
-            out[j] = sotto_mod_sub(x[j], y[j], q);
-    }
+    for (size_t i = 0; i < b->k; i++)
+        b->kernels->sub(&b->m[i], out + i * b->n, x + i * b->n, y + i * b->n, b->n);
 }
 
 void sotto_poly_neg(const sotto_rns *b, uint64_t *out, const uint64_t *x)
 {
-    size_t n = sotto_rns_n(b), words = sotto_poly_words(b);
-    for (size_t limb = 0; limb < words; limb += n) {
-        uint64_t q = sotto_rns_modulus(b, limb / n)->q;
-        for (size_t j = limb; j < limb + n; j++)
-            out[j] = sotto_mod_neg(x[j], q);
-    }
+    for (size_t i = 0; i < b->k; i++)
+        b->kernels->neg(&b->m[i], out + i * b->n, x + i * b->n, b->n);
 }
 
 void sotto_poly_mul_ntt(const sotto_rns *b, uint64_t *out, const uint64_t *x, const uint64_t *y)
@@ -72,10 +61,6 @@ void sotto_poly_inverse(const sotto_rns *b, uint64_t *x)
 
 void sotto_poly_from_signed(const sotto_rns *b, uint64_t *out, const int64_t *coeff)
 {
-    size_t n = sotto_rns_n(b);
-    for (size_t i = 0; i < sotto_rns_count(b); i++) {
-        const sotto_modulus *m = sotto_rns_modulus(b, i);
-        for (size_t j = 0; j < n; j++)
-            out[i * n + j] = sotto_mod_from_signed(coeff[j], m);
-    }
+    for (size_t i = 0; i < b->k; i++)
+        b->kernels->from_signed(&b->m[i], out + i * b->n, coeff, b->n);
 }

@@ -385,8 +385,10 @@ static int answer_one(void *ctx, size_t i, unsigned thread)
     uint32_t *index = sotto_calloc(count, sizeof *index);
     size_t *place = sotto_calloc(count, sizeof *place);
     uint64_t *value = sotto_calloc(count, sizeof *value);
+    const sotto_bfv_ct **x = sotto_calloc(p->in_blocks, sizeof *x);
+    const sotto_bfv_plain **weight = sotto_calloc(p->in_blocks, sizeof *weight);
     int rc = SOTTO_OK;
-    if (!index || !place || !value) {
+    if (!index || !place || !value || !x || !weight) {
         rc = sotto_fail(SOTTO_ERR_MEMORY, "out of memory for an answer");
         goto done;
     }
@@ -402,15 +404,15 @@ static int answer_one(void *ctx, size_t i, unsigned thread)
     }
     if ((rc = sotto_bfv_ct_new(&acc, t->p)))
         goto done;
-    acc.ntt = 1;
-    size_t first = ((size_t)b.ty * p->tiles_x + b.tx) * p->in_blocks;
+    size_t first = ((size_t)b.ty * p->tiles_x + b.tx) * p->in_blocks, terms = 0;
     for (uint32_t c = 0; c < p->in_blocks; c++) {
         if (!blocks_meet(p, b.block, c))
             continue;
-        const sotto_bfv_plain *w = &t->weights->tile[(size_t)b.block * p->in_blocks + c];
-        if ((rc = sotto_bfv_mac_plain(&acc, t->p, &t->ct[first + c], w)))
-            goto done;
+        x[terms] = &t->ct[first + c];
+        weight[terms++] = &t->weights->tile[(size_t)b.block * p->in_blocks + c];
     }
+    if ((rc = sotto_bfv_dot_plain(&acc, t->p, x, weight, terms)))
+        goto done;
     for (size_t k = 0; k < count; k++)
         value[k] = t->s[place[k]];
     sotto_writer w;
@@ -424,6 +426,8 @@ done:
         sotto_wipe(acc.c1, sotto_poly_words(sotto_bfv_rns(t->p)) * sizeof *acc.c1);
     sotto_bfv_ct_free(&acc);
     sotto_free_secret(value, count, sizeof *value);
+    sotto_free(weight);
+    sotto_free(x);
     sotto_free(place);
     sotto_free(index);
     return rc;

@@ -118,6 +118,26 @@ static void check_products(const fixture *f, uint32_t terms, int64_t magnitude)
     assert_ok(sotto_bfv_mac_plain(&acc, f->p, &v.y, &wy));
     assert_decrypts(f, &acc, v.want);
 
+    /* The same sum in one go, the first product being there already. */
+    sotto_bfv_plain one;
+    memset(w, 0, f->n * sizeof *w);
+    w[0] = 1;
+    assert_ok(sotto_bfv_plain_new(&one, f->p, w));
+    const sotto_bfv_ct *const x[] = {&v.x, &v.y};
+    const sotto_bfv_plain *const factor[] = {&one, &wy};
+    assert_ok(sotto_bfv_dot_plain(&acc, f->p, x, factor, 2));
+    assert_decrypts(f, &acc, v.want);
+    sotto_calloc_fail_after(0);
+    assert_status(SOTTO_ERR_MEMORY, sotto_bfv_dot_plain(&acc, f->p, x, factor, 2));
+    sotto_calloc_fail_after(-1);
+    assert_decrypts(f, &acc, v.want);
+    assert_ok(sotto_bfv_dot_plain(&acc, f->p, x, factor, 0));
+    memset(v.want, 0, f->n * sizeof *v.want);
+    assert_decrypts(f, &acc, v.want);
+    sotto_bfv_to_coeff(&v.y, f->p);
+    assert_status(SOTTO_ERR_ARG, sotto_bfv_dot_plain(&acc, f->p, x, factor, 2));
+
+    sotto_bfv_plain_free(&one, f->p);
     sotto_bfv_plain_free(&wx, f->p);
     sotto_bfv_plain_free(&wy, f->p);
     sotto_bfv_plain_free(&wy, f->p);

@@ -19,9 +19,12 @@ static const struct {
     {2, {61, 30}},
     {2, {30, 61}},
     {3, {36, 36, 36}},
+    {2, {22, 50}},
+    {4, {50, 50, 49, 50}},
     {3, {60, 20, 46}},
     {5, {30, 30, 30, 30, 30}},
     {8, {55, 54, 53, 52, 51, 50, 49, 48}},
+    {16, {50, 50, 50, 50, 50, 50, 50, 50, 50, 50, 50, 50, 50, 50, 50, 50}},
     {16, {61, 61, 61, 61, 61, 61, 61, 61, 61, 61, 61, 61, 61, 61, 61, 61}},
 };
 
@@ -35,14 +38,17 @@ static sotto_rns *basis(size_t shape, uint32_t n)
     return b;
 }
 
-enum { N = 16, LOTS = 600 };
+/* The vector tiers serve lengths from 1024 on, the portable one all. */
+static const uint32_t lengths[] = {16, 1024};
+
+enum { N = 19, LOTS = 600 };
 
 /* Runs `check` on every basis. */
 static void on_every_basis(void (*check)(const sotto_rns *b, const mpz_t q, const sotto_rng *rng), uint64_t stream)
 {
     sotto_rng rng = test_rng(test_seed(), stream);
-    for (size_t i = 0; i < ARRAY_LEN(shapes); i++) {
-        sotto_rns *b = basis(i, N);
+    for (size_t i = 0; i < ARRAY_LEN(lengths) * ARRAY_LEN(shapes); i++) {
+        sotto_rns *b = basis(i % ARRAY_LEN(shapes), lengths[i / ARRAY_LEN(shapes)]);
         mpz_t q;
         mpz_init(q);
         sotto_rns_product(b, q);
@@ -89,7 +95,7 @@ static void check_accessors(const sotto_rns *b, const mpz_t q, const sotto_rng *
     assert_int_equal(mpz_cmp(product, q), 0);
     assert_int_equal(sotto_rns_bits(b), mpz_sizeinbase(q, 2));
     assert_true(fabs(sotto_rns_log2(b) - log_sum) < 1e-9);
-    assert_int_equal(sotto_rns_n(b), N);
+    assert_int_equal(sotto_rns_n(b), sotto_ntt_n(sotto_rns_ntt(b, 0)));
     mpz_clears(product, factor, NULL);
 }
 
@@ -352,14 +358,18 @@ static void scale_up_in_place(void **state)
 {
     (void)state;
     sotto_rng rng = test_rng(test_seed(), 25);
-    sotto_rns *b = basis(6, N);
     uint64_t m[N], r[3 * N], in_place[3 * N];
-    for (size_t j = 0; j < N; j++)
-        in_place[j] = m[j] = test_below(&rng, 12345);
-    sotto_rns_scale_up(b, r, N, m, N, 12345);
-    sotto_rns_scale_up(b, in_place, N, in_place, N, 12345);
-    assert_memory_equal(in_place, r, sizeof r);
-    sotto_rns_free(b);
+    for (size_t i = 0; i < ARRAY_LEN(lengths); i++) {
+        sotto_rns *b = basis(6, lengths[i]);
+        for (size_t count = N - 3; count <= N; count++) { /* whole vectors and not */
+            for (size_t j = 0; j < count; j++)
+                in_place[j] = m[j] = test_below(&rng, 12345);
+            sotto_rns_scale_up(b, r, count, m, count, 12345);
+            sotto_rns_scale_up(b, in_place, count, in_place, count, 12345);
+            assert_memory_equal(in_place, r, 3 * count * sizeof *r);
+        }
+        sotto_rns_free(b);
+    }
 }
 
 static void check_drop(const sotto_rns *b, const mpz_t q, const sotto_rng *rng)
