@@ -9,7 +9,6 @@
 #include "lib/cpu.h"
 #include "lib/mem.h"
 #include "lib/tcp.h"
-#include "ring/ntt.h"
 
 #define RUN_SECONDS 0.02 /* of a run, at least */
 #define RUNS_MAX 1000
@@ -94,8 +93,7 @@ static void emit(bench *b, const bench_row *row, const double *x, const sotto_ch
         json_real(&b->j, "p10", low);
         json_real(&b->j, "p90", high);
         json_int(&b->j, "runs", b->runs);
-        json_string(&b->j, "tier", b->tier);
-        json_string(&b->j, "aes", b->aes);
+        json_string(&b->j, "tier", row->tier != NULL ? row->tier : b->tier);
         json_int(&b->j, "threads", b->threads);
         json_open(&b->j, "params", '{');
         for (const bench_param *p = row->params; p != NULL && p->key != NULL; p++) {
@@ -124,7 +122,11 @@ static void emit(bench *b, const bench_row *row, const double *x, const sotto_ch
         if (row->chan != NULL) {
             printf(" out %llu B in %llu B", (unsigned long long)bytes->bytes_out, (unsigned long long)bytes->bytes_in);
         }
-        printf("%s\n", params);
+        printf("%s", params);
+        if (row->tier != NULL) {
+            printf(" tier=%s", row->tier);
+        }
+        printf("\n");
     }
     fflush(stdout);
 }
@@ -232,17 +234,6 @@ static const cli_command command = {"bench", "GROUP",
                                     "both parties as processes of their own over loopback; bytes are those of one call as this side sees them.",
                                     option_table, sizeof option_table / sizeof *option_table, 1, 1};
 
-static const char *ring_tier(void)
-{
-    sotto_ntt *ntt = NULL;
-    const char *name = "portable";
-    if (sotto_ntt_new(&ntt, 1024, 12289) == SOTTO_OK) {
-        name = sotto_ntt_tier(ntt);
-    }
-    sotto_ntt_free(ntt);
-    return name;
-}
-
 int cmd_bench(int argc, char **argv)
 {
     const char *args[1];
@@ -258,11 +249,10 @@ int cmd_bench(int argc, char **argv)
         }
         sotto_cpu_force_tier((sotto_tier)cap);
     }
-    settings.tier = ring_tier();
-    settings.aes = sotto_cpu_has_aesni() ? "aes-ni" : "portable";
+    settings.tier = sotto_tier_name(sotto_cpu_tier());
     sotto_cpu_brand(cpu, sizeof cpu);
     if (!settings.as_json) {
-        printf("%s; ring tier %s; AES %s; %u runs\n", cpu, settings.tier, settings.aes, settings.runs);
+        printf("%s; tier %s; %u runs\n", cpu, settings.tier, settings.runs);
     }
     for (size_t i = 0; i < sizeof groups / sizeof *groups && status == SOTTO_OK; i++) {
         if (strcmp(args[0], groups[i].name) == 0 || strcmp(args[0], "all") == 0) {

@@ -10,8 +10,7 @@ typedef struct bench {
     json j;
     const char *only;   /* name of the one row that is wanted, or NULL */
     unsigned runs, threads;
-    const char *tier;   /* what the ring runs on */
-    const char *aes;    /* what AES runs on: aes-ni or portable */
+    const char *tier;   /* the fastest that is allowed */
     const char *model;  /* PREFIX, for the group model */
     int as_json, rows;
 } bench;
@@ -29,6 +28,7 @@ typedef struct bench_row {
     int (*call)(void *ctx);    /* a sotto_status */
     int (*before)(void *ctx);  /* before each call, neither timed nor counted in bytes. May be NULL */
     void *ctx;
+    const char *tier;          /* what the row runs on; NULL: the fastest that is allowed */
     const bench_param *params;
     const sotto_chan *chan;    /* two-party rows: counts bytes and rounds; else NULL */
 } bench_row;

@@ -12,11 +12,13 @@
 
 /* ---- ring ----------------------------------------------------------------------------------------------------------------- */
 
+#define TERMS 16 /* of a sum of products, each in memory of its own as a layer's ciphertexts and weights are */
+
 typedef struct ring_ctx {
     sotto_rns *rns;
     const sotto_ntt *ntt;
     uint32_t n;
-    uint64_t *x, *y, *acc[2];
+    uint64_t *x, *sum[2], *term[3][TERMS];
     int64_t *small;
     sotto_rng rng;
     sotto_block seed;
@@ -39,8 +41,8 @@ static int ntt_inverse(void *ctx)
 static int mac(void *ctx)
 {
     const ring_ctx *c = ctx;
-    sotto_ntt_mac(c->ntt, c->acc[0], c->x, c->y);
-    sotto_ntt_mac(c->ntt, c->acc[1], c->x, c->y);
+    sotto_ntt_dot_pair(c->ntt, c->sum[0], c->sum[1], (const uint64_t *const *)c->term[0], (const uint64_t *const *)c->term[1],
+                       (const uint64_t *const *)c->term[2], TERMS);
     return SOTTO_OK;
 }
 
@@ -67,43 +69,60 @@ static int ternary(void *ctx)
 static const struct ring_row {
     const char *name;
     int (*call)(void *ctx);
-} ring_rows[] = {{"ntt.forward", ntt_forward}, {"ntt.inverse", ntt_inverse}, {"mac", mac},
-                 {"sample.uniform", uniform},  {"sample.error", error},      {"sample.ternary", ternary}};
+    double items;
+} ring_rows[] = {{"ntt.forward", ntt_forward, 1}, {"ntt.inverse", ntt_inverse, 1}, {"mac", mac, TERMS},
+                 {"sample.uniform", uniform, 1},  {"sample.error", error, 1},      {"sample.ternary", ternary, 1}};
+
+static int ring_setup(ring_ctx *c, uint64_t q)
+{
+    int status = sotto_rns_new(&c->rns, c->n, &q, 1);
+    if (status != SOTTO_OK) {
+        return status;
+    }
+    uint64_t **const poly[] = {&c->x, &c->sum[0], &c->sum[1]};
+    int missing = 0;
+    c->ntt = sotto_rns_ntt(c->rns, 0);
+    c->small = sotto_calloc(c->n, sizeof *c->small);
+    for (size_t i = 0; i < 3; i++) {
+        *poly[i] = sotto_poly_new(c->rns);
+        missing |= *poly[i] == NULL;
+        for (size_t k = 0; k < TERMS; k++) {
+            c->term[i][k] = sotto_poly_new(c->rns);
+            missing |= c->term[i][k] == NULL;
+        }
+    }
+    if (c->small == NULL || missing) {
+        return sotto_fail(SOTTO_ERR_MEMORY, "no memory for polynomials");
+    }
+    for (size_t i = 0; i < 3 * TERMS; i++) {
+        c->seed.w[0]++;
+        sotto_sample_uniform_seeded(c->rns, c->term[i / TERMS][i % TERMS], c->seed);
+    }
+    return uniform(c);
+}
 
 static int ring_set(bench *b, uint32_t n, unsigned bits)
 {
     ring_ctx c = {.n = n, .rng = sotto_rng_system()};
+    const bench_param params[] = {{"n", NULL, n}, {"bits", NULL, bits}, {0}};
     uint64_t q;
     int status = sotto_prime_generate(&q, 1, bits, n, NULL, 0);
     if (status == SOTTO_OK) {
-        status = sotto_rns_new(&c.rns, n, &q, 1);
+        status = ring_setup(&c, q);
     }
-    if (status != SOTTO_OK) {
-        return status;
-    }
-    c.ntt = sotto_rns_ntt(c.rns, 0);
-    c.x = sotto_poly_new(c.rns);
-    c.y = sotto_poly_new(c.rns);
-    c.acc[0] = sotto_poly_new(c.rns);
-    c.acc[1] = sotto_poly_new(c.rns);
-    c.small = sotto_calloc(n, sizeof *c.small);
-    if (c.x == NULL || c.y == NULL || c.acc[0] == NULL || c.acc[1] == NULL || c.small == NULL) {
-        status = sotto_fail(SOTTO_ERR_MEMORY, "no memory for polynomials");
-    } else {
-        sotto_sample_uniform_seeded(c.rns, c.x, c.seed);
-        sotto_sample_uniform_seeded(c.rns, c.y, c.seed);
-    }
-    const bench_param params[] = {{"n", NULL, n}, {"bits", NULL, bits}, {0}};
     for (size_t i = 0; i < sizeof ring_rows / sizeof *ring_rows && status == SOTTO_OK; i++) {
-        if (bench_wants(b, ring_rows[i].name)) {
-            status = bench_measure(b, &(bench_row){.name = ring_rows[i].name, .unit = "us", .items = 1, .call = ring_rows[i].call, .ctx = &c,
-                                                   .params = params});
+        const struct ring_row *r = &ring_rows[i];
+        if (bench_wants(b, r->name)) {
+            status = bench_measure(b, &(bench_row){.name = r->name, .unit = "us", .items = r->items, .call = r->call, .ctx = &c,
+                                                   .tier = sotto_ntt_tier(c.ntt), .params = params});
         }
     }
+    for (size_t i = 0; i < 3 * TERMS; i++) {
+        sotto_free(c.term[i / TERMS][i % TERMS]);
+    }
     sotto_free(c.x);
-    sotto_free(c.y);
-    sotto_free(c.acc[0]);
-    sotto_free(c.acc[1]);
+    sotto_free(c.sum[0]);
+    sotto_free(c.sum[1]);
     sotto_free(c.small);
     sotto_rns_free(c.rns);
     return status;

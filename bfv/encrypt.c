@@ -63,8 +63,7 @@ int sotto_bfv_encrypt_symmetric(sotto_bfv_ct *ct, sotto_block *seed, const sotto
         SOTTO_DECLASSIFY(&fresh, sizeof fresh); /* travels in the clear */
         sotto_sample_uniform_seeded(rns, ct->c1, fresh);
         sotto_rns_scale_up(rns, ct->c0, n, m, n, sotto_bfv_t(p));
-        sotto_poly_from_signed(rns, x, e);
-        sotto_poly_add(rns, ct->c0, ct->c0, x);
+        sotto_poly_add_signed(rns, ct->c0, ct->c0, e);
         sotto_poly_forward(rns, ct->c0);
         sotto_poly_mul_ntt(rns, x, ct->c1, sk->s_ntt);
         sotto_poly_sub(rns, ct->c0, ct->c0, x);
@@ -76,37 +75,60 @@ int sotto_bfv_encrypt_symmetric(sotto_bfv_ct *ct, sotto_block *seed, const sotto
     return status;
 }
 
+/* The randomness of a public-key encryption: n coefficients each. */
+typedef struct coins {
+    int64_t *u, *e0, *e1;
+    uint64_t *u_ntt; /* k * n words */
+} coins;
+
+static void coins_free(coins *c, const sotto_bfv_params *p)
+{
+    const uint32_t n = sotto_bfv_n(p);
+    sotto_free_secret(c->u, n, sizeof *c->u);
+    sotto_free_secret(c->e0, n, sizeof *c->e0);
+    sotto_free_secret(c->e1, n, sizeof *c->e1);
+    sotto_free_secret(c->u_ntt, sotto_poly_words(sotto_bfv_rns(p)), sizeof *c->u_ntt);
+}
+
+/* On failure c is as coins_free takes it, too. */
+static int coins_draw(coins *c, const sotto_bfv_params *p, const sotto_rng *rng)
+{
+    const sotto_rns *rns = sotto_bfv_rns(p);
+    const uint32_t n = sotto_bfv_n(p);
+    c->u = sotto_calloc(n, sizeof *c->u);
+    c->e0 = sotto_calloc(n, sizeof *c->e0);
+    c->e1 = sotto_calloc(n, sizeof *c->e1);
+    c->u_ntt = sotto_poly_new(rns);
+    if (c->u == NULL || c->e0 == NULL || c->e1 == NULL || c->u_ntt == NULL)
+        return sotto_fail(SOTTO_ERR_MEMORY, "no memory to encrypt");
+    int status = sotto_sample_ternary(c->u, n, rng);
+    if (status == SOTTO_OK)
+        status = sotto_sample_error(c->e0, n, rng);
+    if (status == SOTTO_OK)
+        status = sotto_sample_error(c->e1, n, rng);
+    if (status == SOTTO_OK) {
+        sotto_poly_from_signed(rns, c->u_ntt, c->u);
+        sotto_poly_forward(rns, c->u_ntt);
+    }
+    return status;
+}
+
 int sotto_bfv_rerandomise(sotto_bfv_ct *ct, const sotto_bfv_params *p, const sotto_bfv_public_key *pk,
                           const sotto_rng *rng)
 {
     const sotto_rns *rns = sotto_bfv_rns(p);
-    uint32_t n = sotto_bfv_n(p);
-    int status = SOTTO_OK;
-    int64_t *small = sotto_calloc(3 * (size_t)n, sizeof *small); /* u, e0, e1 */
-    uint64_t *x = sotto_poly_new(rns);
-    if (small == NULL || x == NULL)
-        status = sotto_fail(SOTTO_ERR_MEMORY, "no memory to encrypt");
-    if (status == SOTTO_OK)
-        status = sotto_sample_ternary(small, n, rng);
-    if (status == SOTTO_OK)
-        status = sotto_sample_error(small + n, n, rng);
-    if (status == SOTTO_OK)
-        status = sotto_sample_error(small + 2 * (size_t)n, n, rng);
+    coins c;
+    const int status = coins_draw(&c, p, rng);
     if (status == SOTTO_OK) {
-        sotto_poly_from_signed(rns, x, small);
-        sotto_poly_forward(rns, x);
-        sotto_poly_mac_ntt(rns, ct->c0, pk->b, x);
-        sotto_poly_mac_ntt(rns, ct->c1, pk->a, x);
+        sotto_poly_mac_ntt(rns, ct->c0, pk->b, c.u_ntt);
+        sotto_poly_mac_ntt(rns, ct->c1, pk->a, c.u_ntt);
         sotto_poly_inverse(rns, ct->c0);
         sotto_poly_inverse(rns, ct->c1);
         ct->ntt = 0;
-        sotto_poly_from_signed(rns, x, small + n);
-        sotto_poly_add(rns, ct->c0, ct->c0, x);
-        sotto_poly_from_signed(rns, x, small + 2 * (size_t)n);
-        sotto_poly_add(rns, ct->c1, ct->c1, x);
+        sotto_poly_add_signed(rns, ct->c0, ct->c0, c.e0);
+        sotto_poly_add_signed(rns, ct->c1, ct->c1, c.e1);
     }
-    sotto_free_secret(x, sotto_poly_words(rns), sizeof *x);
-    sotto_free_secret(small, 3 * (size_t)n, sizeof *small);
+    coins_free(&c, p);
     return status;
 }
 
@@ -114,27 +136,23 @@ int sotto_bfv_encrypt_public(sotto_bfv_ct *ct, const sotto_bfv_params *p, const 
                              const uint64_t *m, const sotto_rng *rng)
 {
     const sotto_rns *rns = sotto_bfv_rns(p);
-    uint32_t n = sotto_bfv_n(p);
-    size_t words = sotto_poly_words(rns);
+    const uint32_t n = sotto_bfv_n(p);
     int status = sotto_bfv_check_message(p, m, n);
     if (status != SOTTO_OK)
         return status;
-
-    uint64_t *x = sotto_poly_new(rns);
-    if (x == NULL)
-        return sotto_fail(SOTTO_ERR_MEMORY, "no memory to encrypt");
-    memset(ct->c0, 0, words * sizeof *ct->c0);
-    memset(ct->c1, 0, words * sizeof *ct->c1);
-    ct->ntt = 1;
-    status = sotto_bfv_rerandomise(ct, p, pk, rng);
+    coins c;
+    status = coins_draw(&c, p, rng);
     if (status == SOTTO_OK) {
-        sotto_rns_scale_up(rns, x, n, m, n, sotto_bfv_t(p));
-        sotto_poly_add(rns, ct->c0, ct->c0, x);
+        sotto_rns_scale_up(rns, ct->c0, n, m, n, sotto_bfv_t(p));
+        sotto_poly_add_signed(rns, ct->c0, ct->c0, c.e0);
         sotto_poly_forward(rns, ct->c0);
+        sotto_poly_mac_ntt(rns, ct->c0, pk->b, c.u_ntt);
+        sotto_poly_from_signed(rns, ct->c1, c.e1);
         sotto_poly_forward(rns, ct->c1);
+        sotto_poly_mac_ntt(rns, ct->c1, pk->a, c.u_ntt);
         ct->ntt = 1;
     }
-    sotto_free_secret(x, words, sizeof *x);
+    coins_free(&c, p);
     return status;
 }
 

@@ -64,3 +64,9 @@ void sotto_poly_from_signed(const sotto_rns *b, uint64_t *out, const int64_t *co
     for (size_t i = 0; i < b->k; i++)
         b->kernels->from_signed(&b->m[i], out + i * b->n, coeff, b->n);
 }
+
+void sotto_poly_add_signed(const sotto_rns *b, uint64_t *out, const uint64_t *x, const int64_t *coeff)
+{
+    for (size_t i = 0; i < b->k; i++)
+        b->kernels->add_signed(&b->m[i], out + i * b->n, x + i * b->n, coeff, b->n);
+}

@@ -25,5 +25,7 @@ void sotto_poly_forward(const sotto_rns *b, uint64_t *x);
 void sotto_poly_inverse(const sotto_rns *b, uint64_t *x);
 /* Residues of n signed coefficients, |c| < 2^62, in coefficient form. */
 void sotto_poly_from_signed(const sotto_rns *b, uint64_t *out, const int64_t *coeff);
+/* out = x + such coefficients. */
+void sotto_poly_add_signed(const sotto_rns *b, uint64_t *out, const uint64_t *x, const int64_t *coeff);
 
 #endif

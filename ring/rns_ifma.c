@@ -103,18 +103,32 @@ static void neg(const sotto_modulus *m, uint64_t *out, const uint64_t *x, size_t
 
 /* |c| < 2^62. With mu = floor(2^62 / q) < 2^52 and h = floor(|c| / 2^10) < 2^52: h mu / 2^52 is short of |c| / q by less than
  * mu / 2^52 + h / 2^52 < 2, its floor by less than 3, so the remainder is below 3q < 2^52 and its low 52 bits are all of it. */
+static inline vec residue(vec c, vec q, vec minus_q, vec mu, vec mask52)
+{
+    const vec magnitude = _mm512_abs_epi64(c);
+    const vec estimate = high(_mm512_setzero_si512(), _mm512_srli_epi64(magnitude, 10), mu);
+    const vec r = _mm512_and_epi64(low(magnitude, estimate, minus_q), mask52); /* [0, 3q) */
+    const vec reduced = once(once(r, _mm512_slli_epi64(q, 1)), q);
+    const vec negated = once(_mm512_sub_epi64(q, reduced), q);
+    return _mm512_mask_mov_epi64(reduced, _mm512_movepi64_mask(c), negated);
+}
+
 static void from_signed(const sotto_modulus *m, uint64_t *out, const int64_t *coeff, size_t count)
 {
     const vec q = all(m->q), minus_q = all((UINT64_C(1) << 52) - m->q), mu = all((UINT64_C(1) << 62) / m->q), mask52 = all(MASK52);
-    const vec zero = _mm512_setzero_si512();
     for (size_t j = 0; j < count; j += LANES) {
         const __mmask8 k = lanes(j, count);
-        const vec c = load(k, coeff + j), sign = _mm512_srai_epi64(c, 63), magnitude = _mm512_abs_epi64(c);
-        const vec estimate = high(zero, _mm512_srli_epi64(magnitude, 10), mu);
-        const vec r = _mm512_and_epi64(low(magnitude, estimate, minus_q), mask52); /* [0, 3q) */
-        const vec reduced = once(once(r, _mm512_slli_epi64(q, 1)), q);
-        const vec negated = once(_mm512_sub_epi64(q, reduced), q);
-        store(out + j, k, _mm512_ternarylogic_epi64(sign, negated, reduced, 0xca)); /* sign ? negated : reduced */
+        store(out + j, k, residue(load(k, coeff + j), q, minus_q, mu, mask52));
+    }
+}
+
+static void add_signed(const sotto_modulus *m, uint64_t *out, const uint64_t *x, const int64_t *coeff, size_t count)
+{
+    const vec q = all(m->q), minus_q = all((UINT64_C(1) << 52) - m->q), mu = all((UINT64_C(1) << 62) / m->q), mask52 = all(MASK52);
+    for (size_t j = 0; j < count; j += LANES) {
+        const __mmask8 k = lanes(j, count);
+        const vec r = residue(load(k, coeff + j), q, minus_q, mu, mask52);
+        store(out + j, k, once(_mm512_add_epi64(load(k, x + j), r), q));
     }
 }
 
@@ -269,8 +283,8 @@ static void drop_last(const sotto_rns *b, uint64_t *out, const uint64_t *residue
 
 const sotto_rns_kernels sotto_rns_kernels_ifma = {
     .tier = SOTTO_TIER_IFMA, .bits_max = 50, .n_min = 1024, /* q = 1 mod 2n is above 2^10 */
-    .add = add, .sub = sub, .neg = neg, .from_signed = from_signed, .scale_round_pow2 = scale_round_pow2,
-    .scale_round = scale_round, .scale_up = scale_up, .drop_last = drop_last,
+    .add = add, .sub = sub, .neg = neg, .from_signed = from_signed, .add_signed = add_signed,
+    .scale_round_pow2 = scale_round_pow2, .scale_round = scale_round, .scale_up = scale_up, .drop_last = drop_last,
 };
 
 #endif

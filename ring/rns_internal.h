@@ -17,6 +17,7 @@ typedef struct sotto_rns_kernels {
     void (*sub)(const sotto_modulus *m, uint64_t *out, const uint64_t *x, const uint64_t *y, size_t count);
     void (*neg)(const sotto_modulus *m, uint64_t *out, const uint64_t *x, size_t count);
     void (*from_signed)(const sotto_modulus *m, uint64_t *out, const int64_t *coeff, size_t count);
+    void (*add_signed)(const sotto_modulus *m, uint64_t *out, const uint64_t *x, const int64_t *coeff, size_t count);
     void (*scale_round_pow2)(const sotto_rns *b, uint64_t *out, const uint64_t *residues, size_t stride, size_t count, unsigned bits);
     void (*scale_round)(const sotto_rns *b, uint64_t *out, const uint64_t *residues, size_t stride, size_t count, uint64_t t);
     void (*scale_up)(const sotto_rns *b, uint64_t *residues, size_t stride, const uint64_t *m, size_t count, uint64_t t);

@@ -26,6 +26,12 @@ static void from_signed(const sotto_modulus *m, uint64_t *out, const int64_t *co
         out[j] = sotto_mod_from_signed(coeff[j], m);
 }
 
+static void add_signed(const sotto_modulus *m, uint64_t *out, const uint64_t *x, const int64_t *coeff, size_t count)
+{
+    for (size_t j = 0; j < count; j++)
+        out[j] = sotto_mod_add(x[j], sotto_mod_from_signed(coeff[j], m), m->q);
+}
+
 /* x/Q in units of 2^-128, short by less than 2k of them: x/Q - k 2^-127 < F / 2^128 <= x/Q, modulo 1.
  *
  * x/Q = sum_i y_i / q_i mod 1 with y_i = [x (Q/q_i)^-1]_{q_i}. Let R = floor(2^192 / q_i) = (r2, r1, r0) in words, so that
@@ -105,6 +111,6 @@ static void drop_last(const sotto_rns *b, uint64_t *out, const uint64_t *residue
 
 const sotto_rns_kernels sotto_rns_kernels_ref = {
     .tier = SOTTO_TIER_PORTABLE, .bits_max = SOTTO_MODULUS_BITS_MAX, .n_min = 1,
-    .add = add, .sub = sub, .neg = neg, .from_signed = from_signed, .scale_round_pow2 = scale_round_pow2,
-    .scale_round = scale_round, .scale_up = scale_up, .drop_last = drop_last,
+    .add = add, .sub = sub, .neg = neg, .from_signed = from_signed, .add_signed = add_signed,
+    .scale_round_pow2 = scale_round_pow2, .scale_round = scale_round, .scale_up = scale_up, .drop_last = drop_last,
 };

@@ -160,6 +160,11 @@ static void signed_extremes(void **state)
         int64_t q = (int64_t)sotto_rns_modulus(b, j / N)->q;
         assert_int_equal(x[j], (c[j % N] % q + q) % q);
     }
+    sotto_poly_add_signed(b, x, x, c);
+    for (size_t j = 0; j < K * N; j++) {
+        int64_t q = (int64_t)sotto_rns_modulus(b, j / N)->q;
+        assert_int_equal(x[j], 2 * ((c[j % N] % q + q) % q) % q);
+    }
     sotto_rns_free(b);
 }
 
