@@ -13,11 +13,11 @@ OPT     ?= -O2
 VERSION := 0.1.0
 
 # ---- sources, one line per file group; a file that is not named here is not built -------------------------------
-lib_SRC    := err mem ct bytes rng cpu aes aes_ni aes_portable prg hash chan tcp pool
-ring_SRC   := modulus prime ntt ntt_ref rns rns_ref rns_ifma poly sample
-bfv_SRC    := params keys encrypt evaluate encode noise wire flood answer
+lib_SRC    := err mem ct bytes rng cpu aes aes_ni aes_vaes aes_portable prg hash hash_vaes chan tcp pool
+ring_SRC   := modulus prime ntt ntt_ref ntt_avx2 ntt_avx512 ntt_avx512_double ntt_ifma rns rns_ref rns_ifma convert convert_ref convert_ifma poly sample sample_ref sample_avx2 sample_avx512
+bfv_SRC    := params keys encrypt evaluate encode noise wire flood answer batch keyswitch multiply galois
 ot_SRC     := base extension product lookup
-garble_SRC := circuit gadgets halfgates
+garble_SRC := circuit word gadgets library bristol halfgates garbling plan store kernel_ref kernel_ni kernel_vaes
 nn_SRC     := model/model model/text model/weights model/deploy plain/float plain/program plain/fixed plain/calibrate \
               secure/linear secure/step secure/network secure/frame secure/sign secure/unit secure/material secure/session client server
 # Part of the program, not of the library: these need OpenBLAS, zlib and libpng.
@@ -25,10 +25,10 @@ train_SRC  := dataset tape train
 apps_SRC   := main cli common image train inspect eval serve infer demo bench bench_lattice bench_party bench_network
 
 lib_TEST    := err mem ct bytes rng cpu aes prg hash chan tcp pool support
-ring_TEST   := modulus prime ntt rns poly sample
-bfv_TEST    := params keys encrypt evaluate encode noise wire flood answer
+ring_TEST   := modulus prime ntt ntt_ifma tiers rns convert poly sample
+bfv_TEST    := params keys encrypt evaluate encode noise wire flood answer batch keyswitch multiply galois answer_long
 ot_TEST     := base extension product lookup
-garble_TEST := circuit gadgets halfgates
+garble_TEST := circuit word gadgets library bristol halfgates garbling plan store
 nn_TEST     := model text weights deploy float program fixed calibrate linear step frame unit session
 train_TEST  := dataset tape train shipped
 
@@ -39,10 +39,23 @@ SOTTO_CFLAGS := -std=c11 -D_GNU_SOURCE -I. -fvisibility=hidden -fPIC -pthread $(
 LDLIBS   := -lsodium -lgmp -lm -pthread
 
 # gcc unrolls loops of eight lanes, which belong in registers, from -O3 on only.
-$(BUILD)/lib/aes_ni.o: SOTTO_CFLAGS += -O3 -maes -mssse3
+$(BUILD)/lib/aes_ni.o: SOTTO_CFLAGS += -O3 -maes -mavx2
+$(BUILD)/lib/aes_vaes.o: SOTTO_CFLAGS += -O3 -mvaes -mavx512f -mavx512bw -mavx512dq -mavx512vl
 $(BUILD)/lib/aes_portable.o: SOTTO_CFLAGS += -O3
+$(BUILD)/lib/hash_vaes.o: SOTTO_CFLAGS += -O3 -mvaes -mavx512f -mavx512bw -mavx512dq -mavx512vl
+$(BUILD)/garble/kernel_ni.o: SOTTO_CFLAGS += -O3 -maes -mavx2
+$(BUILD)/garble/kernel_vaes.o: SOTTO_CFLAGS += -O3 -mvaes -mavx512f -mavx512bw -mavx512dq -mavx512vl -mbmi2
+$(BUILD)/ring/sample_ref.o: SOTTO_CFLAGS += -O3
+$(BUILD)/ring/sample_avx2.o: SOTTO_CFLAGS += -O3 -mavx2 -mpopcnt
+$(BUILD)/ring/sample_avx512.o: SOTTO_CFLAGS += -O3 -mavx512f -mavx512dq -mavx512vl -mpopcnt
+$(BUILD)/ring/ntt_avx2.o: SOTTO_CFLAGS += -O3 -mavx2 -mfma -ffp-contract=off
+$(BUILD)/ring/ntt_avx512.o: SOTTO_CFLAGS += -O3 -mavx512f -mavx512dq -mavx512vl -mavx512bw
+$(BUILD)/ring/ntt_avx512_double.o: SOTTO_CFLAGS += -O3 -mavx512f -mavx512dq -mavx512vl -mavx512bw -ffp-contract=off
+$(BUILD)/ring/ntt_ifma.o: SOTTO_CFLAGS += -O3 -mavx512f -mavx512dq -mavx512vl -mavx512ifma
 $(BUILD)/ring/rns_ref.o: SOTTO_CFLAGS += -O3
 $(BUILD)/ring/rns_ifma.o: SOTTO_CFLAGS += -O3 -mavx512f -mavx512dq -mavx512vl -mavx512ifma
+$(BUILD)/ring/convert_ref.o: SOTTO_CFLAGS += -O3
+$(BUILD)/ring/convert_ifma.o: SOTTO_CFLAGS += -O3 -mavx512f -mavx512dq -mavx512vl -mavx512ifma
 
 OBJ         := $(foreach m,$(MODULES),$(patsubst %,$(BUILD)/$(m)/%.o,$($(m)_SRC)))
 SUPPORT_OBJ := $(BUILD)/tests/support/support.o
@@ -51,15 +64,20 @@ LIB         := $(BUILD)/libsotto.a
 TRAIN_OBJ   := $(patsubst %,$(BUILD)/nn/train/%.o,$(train_SRC))
 APPS_OBJ    := $(patsubst %,$(BUILD)/apps/%.o,$(apps_SRC))
 TRAIN_TESTS := $(patsubst %,$(BUILD)/tests/train/test_%,$(train_TEST))
+FUZZ_OBJ    := $(patsubst %,$(BUILD)/tests/fuzz/%.o,fuzz lattice files circuits sessions) $(BUILD)/apps/image.o
+FUZZ_TEST   := $(BUILD)/tests/fuzz/test_corpus
+SECURITY    := $(BUILD)/tests/security/test_estimate $(BUILD)/tests/security/main
 SOTTO       := $(BUILD)/sotto
 HEADERS      = $(foreach m,$(MODULES),$(filter-out %internal.h %kernel.h %kernels.h nn/train/%,$(wildcard $(m)/*.h $(m)/*/*.h)))
 
 LIB_PACKAGES   := gcc libc6-dev libgmp-dev libsodium-dev
 APP_PACKAGES   := $(LIB_PACKAGES) libopenblas-dev zlib1g-dev libpng-dev
 TEST_PACKAGES  := $(APP_PACKAGES) libcmocka-dev pkg-config dataset-fashion-mnist
+CT_PACKAGES    := $(TEST_PACKAGES) clang valgrind binutils
+FUZZ_PACKAGES  := $(TEST_PACKAGES) clang libclang-rt-14-dev
 
-.PHONY: lib program demo bench check check-long check-layers check-symbols check-san check-program check-install tests install \
-        clean deps-lib deps-app deps-test
+.PHONY: lib program demo bench check check-long check-layers check-symbols check-san check-program check-install tests check-ct fuzz security install \
+        clean deps-lib deps-app deps-test deps-ct deps-fuzz
 .SECONDARY:
 .DEFAULT_GOAL := lib
 
@@ -88,6 +106,12 @@ deps-app:
 deps-test:
 	@.ci/install $(TEST_PACKAGES)
 
+deps-ct:
+	@.ci/install $(CT_PACKAGES)
+
+deps-fuzz:
+	@.ci/install $(FUZZ_PACKAGES)
+
 $(LIB): $(OBJ)
 	rm -f $@
 	$(AR) rcs $@ $^
@@ -98,6 +122,15 @@ $(BUILD)/%.o: %.c
 
 $(BUILD)/tests/train/%: $(BUILD)/tests/train/%.o $(SUPPORT_OBJ) $(TRAIN_OBJ) $(LIB)
 	$(CC) $(CFLAGS) -o $@ $^ -lcmocka -lopenblas -lz $(LDLIBS)
+
+# Every decoder on its kept inputs; and the same targets under libFuzzer, which brings its own main.
+$(FUZZ_TEST): $(BUILD)/tests/fuzz/test_corpus.o $(FUZZ_OBJ) $(SUPPORT_OBJ) $(BUILD)/nn/train/dataset.o $(LIB)
+	$(CC) $(CFLAGS) -o $@ $^ -lcmocka -lz -lpng $(LDLIBS)
+
+$(BUILD)/fuzz: $(BUILD)/tests/fuzz/libfuzzer.o $(FUZZ_OBJ) $(SUPPORT_OBJ) $(BUILD)/nn/train/dataset.o $(LIB)
+	$(CC) $(CFLAGS) -fsanitize=fuzzer -o $@ $^ -lcmocka -lz -lpng $(LDLIBS)
+
+$(SECURITY): $(BUILD)/tests/security/estimate.o
 
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(SUPPORT_OBJ) $(LIB)
 	$(CC) $(CFLAGS) -o $@ $^ -lcmocka $(LDLIBS)
@@ -119,14 +152,38 @@ check-long: deps-test
 check-san: deps-test
 	@$(MAKE) --no-print-directory tests check-program BUILD=$(BUILD)/san OPT="-O1 -fsanitize=address,undefined -fno-sanitize-recover=all"
 
-tests: $(TESTS) $(TRAIN_TESTS)
-	@failed=0; for t in $(TESTS) $(TRAIN_TESTS); do $$t || { echo "FAILED: $$t"; failed=1; }; done; exit $$failed
+# Branches and addresses that depend on secrets, under Valgrind (which reads the debugging format 4 of clang, not 5); then divisions, in the object files.
+CT_BUILDS := gcc-O2 gcc-O3 clang-O2 clang-O3
+check-ct: deps-ct
+	@for b in $(CT_BUILDS); do \
+	    $(MAKE) --no-print-directory $(BUILD)/ct/$$b/tests/ct/ct BUILD=$(BUILD)/ct/$$b CC=$${b%-*} CFLAGS="-$${b#*-} -gdwarf-4 -DSOTTO_CT" && \
+	    tests/ct/run.sh $(BUILD)/ct/$$b/tests/ct/ct && tests/ct/divisions.sh $(BUILD)/ct/$$b || exit 1; \
+	done
+
+# The margin of every parameter set against lattice attacks.
+security: deps-test
+	@$(MAKE) --no-print-directory $(BUILD)/tests/security/main
+	@$(BUILD)/tests/security/main
+
+# libFuzzer on every decoder for FUZZ_SECONDS each, or on those that FUZZ names; findings stay in build/fuzz/findings.
+FUZZ         ?=
+FUZZ_SECONDS ?= 60
+fuzz: deps-fuzz
+	@$(MAKE) --no-print-directory $(BUILD)/fuzz/fuzz BUILD=$(BUILD)/fuzz CC=clang \
+	    OPT="-O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all"
+	@tests/fuzz/run.sh $(BUILD)/fuzz $(FUZZ_SECONDS) $(FUZZ)
+
+# Those of the program need the whole library.
+ALL_TESTS := $(TESTS) $(if $(filter nn,$(MODULES)),$(TRAIN_TESTS) $(FUZZ_TEST) $(BUILD)/tests/security/test_estimate)
+tests: $(ALL_TESTS)
+	@failed=0; for t in $(ALL_TESTS); do $$t || { echo "FAILED: $$t"; failed=1; }; done; exit $$failed
 
 check-layers:
 	@.ci/layers
 
 check-symbols: $(LIB)
 	@if nm -g --defined-only $(LIB) | awk 'NF == 3 && $$3 !~ /^sotto_/ { print "exported without the prefix sotto_: " $$3; bad = 1 } END { exit !bad }'; then exit 1; fi
+	@if nm -u $(filter $(BUILD)/nn/%,$(OBJ)) | grep sotto_bfv_noise_budget; then echo "a session must not measure noise: it needs the secret key and tells about it"; exit 1; fi
 
 # The program as a user meets it: help, mistakes, bad files, hostile peers.
 check-program: $(SOTTO)
@@ -151,4 +208,4 @@ install: program
 clean:
 	rm -rf $(BUILD)
 
--include $(OBJ:.o=.d) $(TESTS:=.d) $(SUPPORT_OBJ:.o=.d) $(TRAIN_OBJ:.o=.d) $(APPS_OBJ:.o=.d) $(TRAIN_TESTS:=.d)
+-include $(OBJ:.o=.d) $(TESTS:=.d) $(SUPPORT_OBJ:.o=.d) $(TRAIN_OBJ:.o=.d) $(APPS_OBJ:.o=.d) $(TRAIN_TESTS:=.d) $(FUZZ_OBJ:.o=.d) $(FUZZ_TEST).d $(SECURITY:=.d) $(BUILD)/tests/security/estimate.d $(BUILD)/tests/ct/ct.d

@@ -3,6 +3,8 @@
 
 #include "apps/bench.h"
 #include "bfv/evaluate.h"
+#include "bfv/galois.h"
+#include "bfv/multiply.h"
 #include "bfv/wire.h"
 #include "lib/mem.h"
 #include "ring/ntt.h"
@@ -147,8 +149,10 @@ typedef struct bfv_ctx {
     sotto_bfv_params *p, *smaller;
     sotto_bfv_secret_key sk;
     sotto_bfv_public_key pk;
-    sotto_bfv_ct ct, acc, switched;
-    sotto_bfv_plain w;
+    sotto_bfv_switch_key relin;
+    sotto_bfv_galois_keys galois;
+    sotto_bfv_ct ct, coeff, out, switched, term[TERMS]; /* coeff in coefficient form, the others in NTT form */
+    sotto_bfv_plain weight[TERMS];
     uint64_t *m;
     uint8_t *wire;
     size_t wire_bytes;
@@ -159,13 +163,13 @@ static int encrypt_symmetric(void *ctx)
 {
     bfv_ctx *c = ctx;
     sotto_block seed;
-    return sotto_bfv_encrypt_symmetric(&c->acc, &seed, c->p, &c->sk, c->m, &c->rng);
+    return sotto_bfv_encrypt_symmetric(&c->out, &seed, c->p, &c->sk, c->m, &c->rng);
 }
 
 static int encrypt_public(void *ctx)
 {
     bfv_ctx *c = ctx;
-    return sotto_bfv_encrypt_public(&c->acc, c->p, &c->pk, c->m, &c->rng);
+    return sotto_bfv_encrypt_public(&c->out, c->p, &c->pk, c->m, &c->rng);
 }
 
 static int decrypt(void *ctx)
@@ -188,19 +192,25 @@ static int load_seeded(void *ctx)
 static int add(void *ctx)
 {
     bfv_ctx *c = ctx;
-    return sotto_bfv_add(&c->acc, c->p, &c->ct);
+    return sotto_bfv_add(&c->out, c->p, &c->ct);
 }
 
 static int bfv_mac(void *ctx)
 {
     bfv_ctx *c = ctx;
-    return sotto_bfv_mac_plain(&c->acc, c->p, &c->ct, &c->w);
+    const sotto_bfv_ct *x[TERMS];
+    const sotto_bfv_plain *w[TERMS];
+    for (size_t k = 0; k < TERMS; k++) {
+        x[k] = &c->term[k];
+        w[k] = &c->weight[k];
+    }
+    return sotto_bfv_dot_plain(&c->out, c->p, x, w, TERMS);
 }
 
 static int modswitch(void *ctx)
 {
     bfv_ctx *c = ctx;
-    return sotto_bfv_mod_switch(&c->switched, c->smaller, &c->ct, c->p);
+    return sotto_bfv_mod_switch(&c->switched, c->smaller, &c->coeff, c->p);
 }
 
 static int keygen(void *ctx)
@@ -217,106 +227,142 @@ static int keygen(void *ctx)
     return status;
 }
 
-/* In an order in which each row finds ct and acc in the form it needs: ct in NTT form from the third group on. */
+static int multiply_relin(void *ctx)
+{
+    bfv_ctx *c = ctx;
+    return sotto_bfv_mul(&c->out, c->p, &c->ct, &c->relin);
+}
+
+static int rotate(void *ctx)
+{
+    bfv_ctx *c = ctx;
+    return sotto_bfv_rotate_rows(&c->out, c->p, 1, &c->galois);
+}
+
 static const struct bfv_row {
     const char *name;
     int (*call)(void *ctx);
-} bfv_rows[] = {{"encrypt.symmetric", encrypt_symmetric}, {"encrypt.public", encrypt_public}, {"decrypt", decrypt},
-                {"load.seeded", load_seeded},             {"keygen", keygen}};
+    double items;
+    int special; /* needs a special prime */
+} bfv_rows[] = {{"encrypt.symmetric", encrypt_symmetric, 1, 0},
+                {"encrypt.public", encrypt_public, 1, 0},
+                {"decrypt", decrypt, 1, 0},
+                {"load.seeded", load_seeded, 1, 0},
+                {"keygen", keygen, 1, 0},
+                {"add", add, 1, 0},
+                {"mac", bfv_mac, TERMS, 0},
+                {"modswitch", modswitch, 1, 0},
+                {"multiply.relin", multiply_relin, 1, 1},
+                {"rotate", rotate, 1, 1}};
 
-static int bfv_setup(bfv_ctx *c, uint32_t n, const unsigned *bits, size_t primes, unsigned log_t)
+/* Prime lengths of the ciphertext modulus, 0 at the end; special: length of the special prime, 0 for none. */
+typedef struct bfv_shape {
+    uint32_t n;
+    unsigned bits[SOTTO_RNS_MAX], special, log_t;
+} bfv_shape;
+
+/* Keys, by what the set allows. */
+static int bfv_keys(bfv_ctx *c, const bfv_shape *s)
 {
-    const size_t words = n;
-    sotto_block seed;
-    sotto_writer w;
-    int status = sotto_bfv_params_from_bits(&c->p, n, bits, primes, UINT64_C(1) << log_t);
-    if (status == SOTTO_OK) {
-        uint64_t kept[8];
-        for (size_t i = 0; i + 1 < primes; i++) {
-            kept[i] = sotto_rns_modulus(sotto_bfv_rns(c->p), i)->q;
-        }
-        status = sotto_bfv_params_new(&c->smaller, n, kept, primes - 1, UINT64_C(1) << log_t);
-    }
-    if (status == SOTTO_OK) {
-        status = sotto_bfv_secret_key_new(&c->sk, c->p, &c->rng);
-    }
+    int status = sotto_bfv_secret_key_new(&c->sk, c->p, &c->rng);
     if (status == SOTTO_OK) {
         status = sotto_bfv_public_key_new(&c->pk, c->p, &c->sk, &c->rng);
     }
-    if (status == SOTTO_OK) {
-        status = sotto_bfv_ct_new(&c->ct, c->p);
+    if (status == SOTTO_OK && s->special != 0) {
+        const uint32_t left = sotto_bfv_galois_row(c->p, 1);
+        status = sotto_bfv_relin_key_new(&c->relin, c->p, &c->sk, &c->rng);
+        if (status == SOTTO_OK) {
+            status = sotto_bfv_galois_keys_new(&c->galois, c->p, &c->sk, &left, 1, &c->rng);
+        }
     }
-    if (status == SOTTO_OK) {
-        status = sotto_bfv_ct_new(&c->acc, c->p);
+    return status;
+}
+
+/* The set, and the one that its modulus switch leads to. */
+static int bfv_params(bfv_ctx *c, const bfv_shape *s)
+{
+    size_t primes = 0;
+    uint64_t q[SOTTO_RNS_MAX];
+    while (s->bits[primes] != 0) {
+        primes++;
     }
-    if (status == SOTTO_OK) {
-        status = sotto_bfv_ct_new(&c->switched, c->smaller);
+    const uint64_t t = UINT64_C(1) << s->log_t;
+    int status = s->special != 0 ? sotto_bfv_params_from_bits_special(&c->p, s->n, s->bits, primes, s->special, t)
+                                 : sotto_bfv_params_from_bits(&c->p, s->n, s->bits, primes, t);
+    for (size_t i = 0; i + 1 < primes && status == SOTTO_OK; i++) {
+        q[i] = sotto_rns_modulus(sotto_bfv_rns(c->p), i)->q;
     }
-    if (status != SOTTO_OK) {
-        return status;
-    }
-    int64_t *weights = sotto_calloc(words, sizeof *weights);
-    c->m = sotto_calloc(words, sizeof *c->m);
+    return status == SOTTO_OK ? sotto_bfv_params_new(&c->smaller, s->n, q, primes - 1, t) : status;
+}
+
+/* TERMS fresh ciphertexts and multiplicands, and what the other rows read. */
+static int bfv_data(bfv_ctx *c, const bfv_shape *s)
+{
+    const size_t n = s->n;
+    sotto_block seed;
+    sotto_writer w;
+    int64_t *weights = sotto_calloc(n, sizeof *weights);
+    c->m = sotto_calloc(n, sizeof *c->m);
     c->wire_bytes = sotto_bfv_seeded_bytes(c->p);
     c->wire = sotto_calloc(c->wire_bytes, 1);
-    if (weights == NULL || c->m == NULL || c->wire == NULL) {
-        status = sotto_fail(SOTTO_ERR_MEMORY, "no memory for a plaintext");
-    } else {
-        for (size_t i = 0; i < words; i++) {
-            weights[i] = (int64_t)(i * 2654435761u % 255) - 127;
-            c->m[i] = i * 40503 % (UINT64_C(1) << log_t);
-        }
-        status = sotto_bfv_plain_new(&c->w, c->p, weights);
+    int status = weights == NULL || c->m == NULL || c->wire == NULL ? sotto_fail(SOTTO_ERR_MEMORY, "no memory for a plaintext") : SOTTO_OK;
+    for (size_t i = 0; i < n && status == SOTTO_OK; i++) {
+        weights[i] = (int64_t)(i * 2654435761u % 255) - 127;
+        c->m[i] = i * 40503 & ((UINT64_C(1) << s->log_t) - 1);
     }
-    if (status == SOTTO_OK) {
-        status = sotto_bfv_encrypt_symmetric(&c->ct, &seed, c->p, &c->sk, c->m, &c->rng);
+    sotto_bfv_ct *const own[] = {&c->ct, &c->coeff, &c->out};
+    for (size_t k = 0; k < 3 + TERMS && status == SOTTO_OK; k++) {
+        sotto_bfv_ct *ct = k < 3 ? own[k] : &c->term[k - 3];
+        status = sotto_bfv_ct_new(ct, c->p);
+        if (status == SOTTO_OK) {
+            status = sotto_bfv_encrypt_symmetric(ct, &seed, c->p, &c->sk, c->m, &c->rng);
+        }
+        if (status == SOTTO_OK && k >= 3) {
+            status = sotto_bfv_plain_new(&c->weight[k - 3], c->p, weights);
+        }
     }
     if (status == SOTTO_OK) {
         sotto_writer_init(&w, c->wire, c->wire_bytes);
-        sotto_bfv_seeded_write(&w, c->p, &c->ct, seed);
+        sotto_bfv_seeded_write(&w, c->p, &c->term[TERMS - 1], seed);
         status = w.status;
+    }
+    if (status == SOTTO_OK) {
+        sotto_bfv_to_coeff(&c->coeff, c->p);
+        status = sotto_bfv_ct_new(&c->switched, c->smaller);
     }
     sotto_free(weights);
     return status;
 }
 
-static int bfv_set(bench *b, uint32_t n, const unsigned *bits, size_t primes, unsigned log_t)
+static int bfv_set(bench *b, const bfv_shape *s)
 {
     bfv_ctx c = {.rng = sotto_rng_system()};
-    int status = bfv_setup(&c, n, bits, primes, log_t);
-    const double log_q = status == SOTTO_OK ? sotto_rns_bits(sotto_bfv_rns(c.p)) : 0;
-    const bench_param params[] = {{"n", NULL, n}, {"logq", NULL, log_q}, {"logt", NULL, log_t}, {0}};
-    bench_row row = {.unit = "us", .items = 1, .ctx = &c, .params = params};
-    for (size_t i = 0; i < sizeof bfv_rows / sizeof *bfv_rows && status == SOTTO_OK; i++) {
-        if (bench_wants(b, bfv_rows[i].name)) {
-            row.name = bfv_rows[i].name;
-            row.call = bfv_rows[i].call;
-            status = bench_measure(b, &row);
-        }
-    }
-    if (status == SOTTO_OK && bench_wants(b, "modswitch")) {
-        sotto_bfv_to_coeff(&c.ct, c.p);
-        row.name = "modswitch";
-        row.call = modswitch;
-        status = bench_measure(b, &row);
+    int status = bfv_params(&c, s);
+    if (status == SOTTO_OK) {
+        status = bfv_keys(&c, s);
     }
     if (status == SOTTO_OK) {
-        sotto_bfv_to_ntt(&c.ct, c.p);
-        status = encrypt_symmetric(&c);
-        sotto_bfv_to_ntt(&c.acc, c.p);
+        status = bfv_data(&c, s);
     }
-    const struct bfv_row last[] = {{"add", add}, {"mac", bfv_mac}};
-    for (size_t i = 0; i < 2 && status == SOTTO_OK; i++) {
-        if (bench_wants(b, last[i].name)) {
-            row.name = last[i].name;
-            row.call = last[i].call;
-            status = bench_measure(b, &row);
+    const double log_q = status == SOTTO_OK ? sotto_rns_bits(sotto_bfv_rns(c.p)) : 0;
+    const bench_param params[] = {{"n", NULL, s->n}, {"logq", NULL, log_q}, {"special", NULL, s->special}, {"logt", NULL, s->log_t}, {0}};
+    for (size_t i = 0; i < sizeof bfv_rows / sizeof *bfv_rows && status == SOTTO_OK; i++) {
+        const struct bfv_row *r = &bfv_rows[i];
+        if (bench_wants(b, r->name) && (s->special != 0 || !r->special)) {
+            status = bench_measure(b, &(bench_row){.name = r->name, .unit = "us", .items = r->items, .call = r->call, .ctx = &c,
+                                                   .tier = sotto_ntt_tier(sotto_rns_ntt(sotto_bfv_rns(c.p), 0)), .params = params});
         }
     }
-    sotto_bfv_plain_free(&c.w, c.p);
+    for (size_t k = 0; k < TERMS; k++) {
+        sotto_bfv_plain_free(&c.weight[k], c.p);
+        sotto_bfv_ct_free(&c.term[k]);
+    }
     sotto_bfv_ct_free(&c.ct);
-    sotto_bfv_ct_free(&c.acc);
+    sotto_bfv_ct_free(&c.coeff);
+    sotto_bfv_ct_free(&c.out);
     sotto_bfv_ct_free(&c.switched);
+    sotto_bfv_galois_keys_free(&c.galois);
+    sotto_bfv_switch_key_free(&c.relin);
     sotto_bfv_secret_key_free(&c.sk);
     sotto_bfv_public_key_free(&c.pk);
     sotto_bfv_params_free(c.smaller);
@@ -328,10 +374,14 @@ static int bfv_set(bench *b, uint32_t n, const unsigned *bits, size_t primes, un
 
 int bench_bfv(bench *b)
 {
-    static const unsigned small[] = {46, 46}, wide[] = {50, 50}, large[] = {50, 50, 50, 50};
-    int status = bfv_set(b, 4096, small, 2, 24);
-    if (status == SOTTO_OK) {
-        status = bfv_set(b, 4096, wide, 2, 32);
+    static const bfv_shape shapes[] = {{4096, {46, 46}, 0, 24},
+                                       {4096, {50, 50}, 0, 32},
+                                       {4096, {36, 36, 37}, 0, 20},
+                                       {4096, {36, 36}, 37, 16},
+                                       {8192, {43, 43, 44, 44}, 44, 20}};
+    int status = SOTTO_OK;
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes && status == SOTTO_OK; i++) {
+        status = bfv_set(b, &shapes[i]);
     }
-    return status == SOTTO_OK ? bfv_set(b, 8192, large, 4, 24) : status;
+    return status;
 }

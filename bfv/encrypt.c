@@ -28,12 +28,13 @@ void sotto_bfv_ct_free(sotto_bfv_ct *ct)
 
 int sotto_bfv_check_message(const sotto_bfv_params *p, const uint64_t *m, size_t count)
 {
-    uint64_t t = sotto_bfv_t(p), good = ~(uint64_t)0;
+    uint64_t t = sotto_bfv_t(p), bad = 0;
     for (size_t i = 0; i < count; i++)
-        good &= sotto_ct_lt(m[i], t);
+        bad |= m[i] | ~(m[i] - t); /* top bit: t < 2^63, so m < t just when m and ~(m - t) = t - 1 - m have theirs clear */
+    bad >>= 63;
     /* A word out of range is an error of the caller's program, not a value of its data. */
-    SOTTO_DECLASSIFY(&good, sizeof good);
-    if (good == 0)
+    SOTTO_DECLASSIFY(&bad, sizeof bad);
+    if (bad)
         return sotto_fail(SOTTO_ERR_ARG, "plaintext with a coefficient that is not below its modulus %llu",
                           (unsigned long long)t);
     return SOTTO_OK;

@@ -30,6 +30,14 @@ SOTTO_MUST_CHECK int sotto_bfv_params_new(sotto_bfv_params **out, uint32_t n, co
  * set. */
 SOTTO_MUST_CHECK int sotto_bfv_params_from_bits(sotto_bfv_params **out, uint32_t n, const unsigned *prime_bits,
                                                 size_t prime_count, uint64_t t);
+/* Parameters for products of ciphertexts and for rotations as well (bfv/multiply.h, bfv/galois.h). Ciphertexts live modulo Q as
+ * above, the keys of these operations modulo Q P: log2(Q P) is what the table must admit. `special` = P is a prime like the
+ * others, different from them; it should be as long as the longest of them, for the noise of a key switch is about
+ * max q_i / P (bfv/noise.h). */
+SOTTO_MUST_CHECK int sotto_bfv_params_new_special(sotto_bfv_params **out, uint32_t n, const uint64_t *primes,
+                                                  size_t prime_count, uint64_t special, uint64_t t);
+SOTTO_MUST_CHECK int sotto_bfv_params_from_bits_special(sotto_bfv_params **out, uint32_t n, const unsigned *prime_bits,
+                                                        size_t prime_count, unsigned special_bits, uint64_t t);
 /* The same ring (tables are shared, counted by reference) with another plaintext modulus. */
 SOTTO_MUST_CHECK int sotto_bfv_params_with_t(sotto_bfv_params **out, const sotto_bfv_params *p, uint64_t t);
 void sotto_bfv_params_free(sotto_bfv_params *p);
@@ -37,7 +45,9 @@ void sotto_bfv_params_free(sotto_bfv_params *p);
 uint32_t sotto_bfv_n(const sotto_bfv_params *p);
 uint64_t sotto_bfv_t(const sotto_bfv_params *p);
 const sotto_rns *sotto_bfv_rns(const sotto_bfv_params *p);
-/* 1 when keys made under `a` serve under `b`: same n and primes (t may differ). */
+/* The basis of the special prime alone, NULL when there is none. */
+const sotto_rns *sotto_bfv_special(const sotto_bfv_params *p);
+/* 1 when keys made under `a` serve under `b`: same n, primes and special prime (t may differ). */
 int sotto_bfv_same_ring(const sotto_bfv_params *a, const sotto_bfv_params *b);
 
 #endif

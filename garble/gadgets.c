@@ -1,102 +1,121 @@
 #include "garble/gadgets.h"
 
-#include <string.h>
+#define COUNT_MAX 65536u
 
-/* Majority of x, y and carry in one AND; `first` is the step without a carry. */
-static uint32_t carry_step(sotto_circuit *c, uint32_t x, uint32_t y, uint32_t carry, int first)
+static int refused(sotto_circuit *c, const char *what, unsigned bits, unsigned low, unsigned high)
 {
-    if (first)
-        return sotto_gate_and(c, x, y);
-    return sotto_gate_xor(c, sotto_gate_and(c, sotto_gate_xor(c, x, carry), sotto_gate_xor(c, y, carry)), carry);
+    sotto_circuit_init(c, 0, 0);
+    if (bits >= low && bits <= high)
+        return 0;
+    c->status = sotto_fail(SOTTO_ERR_ARG, "%s of %u bits: choose from %u to %u", what, bits, low, high);
+    return 1;
 }
 
-uint32_t sotto_gadget_carry(sotto_circuit *c, const uint32_t *x, const uint32_t *y, unsigned bits)
+static int done(sotto_circuit *c)
 {
-    uint32_t carry = 0;
-    for (unsigned i = 0; i < bits; i++)
-        carry = carry_step(c, x[i], y[i], carry, i == 0);
-    return carry;
+    const int rc = sotto_circuit_finish(c);
+    if (rc)
+        sotto_circuit_free(c);
+    return rc;
 }
 
-void sotto_gadget_add(sotto_circuit *c, uint32_t *sum, const uint32_t *x, const uint32_t *y, unsigned bits)
+/* Value i, the sum of both sides' shares. */
+static sotto_word shared_value(sotto_circuit *c, uint32_t i, unsigned bits)
 {
-    uint32_t carry = 0;
-    for (unsigned i = 0; i < bits; i++) {
-        uint32_t bit = sotto_gate_xor(c, x[i], y[i]), next = 0;
-        if (i + 1 < bits)
-            next = carry_step(c, x[i], y[i], carry, i == 0);
-        sum[i] = i ? sotto_gate_xor(c, bit, carry) : bit;
-        carry = next;
-    }
+    return sotto_word_add(c, sotto_word_wires(i * bits, bits), sotto_word_wires(c->garbler_inputs + i * bits, bits));
 }
 
-/* The borrow of x - y is the carry of ~x + y; at the top bit, of negative weight, the operands change places. */
-uint32_t sotto_gadget_less(sotto_circuit *c, const uint32_t *x, const uint32_t *y, unsigned bits)
+/* Shares x again: the evaluator's new share is its last input. */
+static void share(sotto_circuit *c, sotto_word x)
 {
-    uint32_t borrow = 0;
-    for (unsigned i = 0; i < bits; i++) {
-        int top = i + 1 == bits;
-        borrow = carry_step(c, sotto_gate_not(c, top ? y[i] : x[i]), top ? x[i] : y[i], borrow, i == 0);
-    }
-    return borrow;
-}
-
-void sotto_gadget_mux(sotto_circuit *c, uint32_t *out, uint32_t select, const uint32_t *x, const uint32_t *y, unsigned bits)
-{
-    for (unsigned i = 0; i < bits; i++)
-        out[i] = sotto_gate_xor(c, sotto_gate_and(c, select, sotto_gate_xor(c, x[i], y[i])), y[i]);
+    sotto_word_output(c, sotto_word_sub(c, x, sotto_word_wires(sotto_circuit_inputs(c) - x.bits, x.bits)));
 }
 
 int sotto_circuit_sign(sotto_circuit *c, unsigned u)
 {
-    if (u < 2 || u > SOTTO_WORD_MAX + 1)
-        return sotto_fail(SOTTO_ERR_ARG, "a sign over %u bits: choose from 2 to %u", u, SOTTO_WORD_MAX + 1);
-    uint32_t x[SOTTO_WORD_MAX], y[SOTTO_WORD_MAX];
-    for (unsigned i = 0; i + 1 < u; i++) {
-        x[i] = i;
-        y[i] = u - 1 + i;
-    }
+    if (refused(c, "a sign", u, 2, SOTTO_WORD_MAX + 1))
+        return done(c);
     sotto_circuit_init(c, u - 1, u - 1);
-    sotto_circuit_output(c, sotto_gadget_carry(c, x, y, u - 1));
-    return sotto_circuit_finish(c);
+    sotto_circuit_output(c, sotto_word_carry(c, sotto_word_wires(0, u - 1), sotto_word_wires(u - 1, u - 1)));
+    return done(c);
 }
 
-/* The value at place `i`, from both sides' inputs. */
-static void shared_value(sotto_circuit *c, uint32_t *value, uint32_t i, unsigned bits)
+int sotto_circuit_relu(sotto_circuit *c, unsigned bits)
 {
-    uint32_t x[SOTTO_WORD_MAX], y[SOTTO_WORD_MAX];
-    for (unsigned b = 0; b < bits; b++) {
-        x[b] = i * bits + b;
-        y[b] = c->garbler_inputs + i * bits + b;
-    }
-    sotto_gadget_add(c, value, x, y, bits);
+    if (refused(c, "a ReLU", bits, 2, SOTTO_WORD_MAX))
+        return done(c);
+    sotto_circuit_init(c, bits, 2 * bits);
+    const sotto_word y = shared_value(c, 0, bits);
+    const sotto_word low = sotto_word_gate(c, sotto_gate_not(c, y.wire[bits - 1]), sotto_word_slice(y, 0, bits - 1));
+    share(c, sotto_word_slice(low, 0, bits));
+    return done(c);
 }
 
+/* "Clipped" and "inside" never hold at once, so that their terms may be xored; bits above those of `high` are 0 in
+ * both. */
+int sotto_circuit_clip(sotto_circuit *c, unsigned bits, uint64_t high)
+{
+    if (refused(c, "a clipped ReLU", bits, 3, SOTTO_WORD_MAX))
+        return done(c);
+    if (high < 1 || high >= ((uint64_t)1 << (bits - 1)) - 1)
+        return sotto_fail(SOTTO_ERR_ARG, "a ReLU of %u bits clipped at %llu: choose from 1 to 2^%u - 2, or the plain ReLU", bits,
+                          (unsigned long long)high, bits - 1);
+    sotto_circuit_init(c, bits, 2 * bits);
+    const sotto_word y = shared_value(c, 0, bits), low = sotto_word_slice(y, 0, bits - 1);
+    const uint32_t positive = sotto_gate_not(c, y.wire[bits - 1]);
+    const uint32_t over = sotto_word_below(c, sotto_word_constant(high, bits - 1), low);
+    const uint32_t clipped = sotto_gate_and(c, over, positive), inside = sotto_gate_xor(c, clipped, positive);
+    sotto_word out = sotto_word_constant(0, bits);
+    for (unsigned i = 0; high >> i; i++) {
+        out.wire[i] = sotto_gate_and(c, inside, low.wire[i]);
+        if (high >> i & 1)
+            out.wire[i] = sotto_gate_xor(c, out.wire[i], clipped);
+    }
+    share(c, out);
+    return done(c);
+}
+
+static int refused_list(sotto_circuit *c, const char *what, uint32_t count, uint32_t least, unsigned bits)
+{
+    if (refused(c, what, bits, 2, SOTTO_WORD_MAX))
+        return 1;
+    if (count < least || count > COUNT_MAX)
+        c->status = sotto_fail(SOTTO_ERR_ARG, "%s of %u values: choose from %u to %u", what, count, least, COUNT_MAX);
+    return c->status;
+}
+
+int sotto_circuit_max(sotto_circuit *c, uint32_t count, unsigned bits)
+{
+    if (refused_list(c, "the largest", count, 1, bits))
+        return done(c);
+    sotto_circuit_init(c, count * bits, (count + 1) * bits);
+    sotto_word best = shared_value(c, 0, bits);
+    for (uint32_t i = 1; i < count; i++) {
+        const sotto_word value = shared_value(c, i, bits);
+        best = sotto_word_mux(c, sotto_word_less(c, best, value), value, best);
+    }
+    share(c, best);
+    return done(c);
+}
+
+/* Bit b of the index stays the constant 0 up to item 2^b, the first that has it; there it becomes `better` without
+ * an AND. */
 int sotto_circuit_argmax(sotto_circuit *c, uint32_t count, unsigned bits)
 {
-    if (count < 2 || count > 65536 || bits < 2 || bits > SOTTO_WORD_MAX)
-        return sotto_fail(SOTTO_ERR_ARG, "argmax of %u values of %u bits: choose 2 to 65536 values of 2 to %u bits", count,
-                          bits, SOTTO_WORD_MAX);
+    if (refused_list(c, "argmax", count, 2, bits))
+        return done(c);
     sotto_circuit_init(c, count * bits, count * bits);
-    uint32_t best[SOTTO_WORD_MAX], value[SOTTO_WORD_MAX], index[16] = {0};
-    shared_value(c, best, 0, bits);
+    unsigned index_bits = 0;
+    while ((uint32_t)1 << index_bits < count)
+        index_bits++;
+    sotto_word best = shared_value(c, 0, bits), index = sotto_word_constant(0, index_bits);
     for (uint32_t i = 1; i < count; i++) {
-        shared_value(c, value, i, bits);
-        uint32_t better = sotto_gadget_less(c, best, value, bits);
+        const sotto_word value = shared_value(c, i, bits);
+        const uint32_t better = sotto_word_less(c, best, value);
         if (i + 1 < count)
-            sotto_gadget_mux(c, best, better, value, best, bits);
-        /* Bit b of the index is still the constant 0 before item 2^b, the first that has it. */
-        for (unsigned b = 0; (uint32_t)1 << b <= i; b++) {
-            uint32_t has = i >> b & 1;
-            if (i == (uint32_t)1 << b) {
-                index[b] = better;
-                continue;
-            }
-            uint32_t dropped = sotto_gate_xor(c, index[b], sotto_gate_and(c, index[b], better));
-            index[b] = has ? sotto_gate_xor(c, dropped, better) : dropped;
-        }
+            best = sotto_word_mux(c, better, value, best);
+        index = sotto_word_mux(c, better, sotto_word_constant(i, index_bits), index);
     }
-    for (unsigned b = 0; (uint32_t)1 << b < count; b++)
-        sotto_circuit_output(c, index[b]);
-    return sotto_circuit_finish(c);
+    sotto_word_output(c, index);
+    return done(c);
 }

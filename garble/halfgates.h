@@ -1,17 +1,11 @@
-/* Half-gates garbling (Zahur, Rosulek, Evans, "Two halves make a whole", eprint 2014/756, figure 2) with free XOR and point-and-permute; the hash is
- * lib/hash.h in SOTTO_DOMAIN_GARBLE, keyed anew for every half of every gate of every instance.
- *
- * Many instances of one circuit run in lockstep. Arrays of labels are wire-major, [wire][instance]; tables are
- * [AND gate][instance][2]. To stream, garble and evaluate fewer instances a call with `first` moved on.
- * A label's permute bit is its lowest bit; zero label, one label = zero label xor offset. Constant time in labels, offset and permute bits.
- */
+/* Half-gates for whoever garbles a circuit once or twice and keeps its tables in memory: garble/garbling.h without its objects. The circuit is compiled in
+ * every call, which costs as much as garbling a few instances. */
 #ifndef SOTTO_GARBLE_HALFGATES_H
 #define SOTTO_GARBLE_HALFGATES_H
 
-#include "garble/circuit.h"
-#include "lib/hash.h"
+#include "garble/garbling.h"
 
-/* Blocks of the tables of `instances` instances: 2 * and_count * instances; SIZE_MAX when that overflows. */
+/* Blocks of the tables of `instances` instances: two for an AND, one for an AND_EVAL; SIZE_MAX when that overflows. */
 size_t sotto_garble_table_blocks(const sotto_circuit *c, size_t instances);
 
 /* Garbles instances first, first + 1, ... under `offset` (lowest bit 1, else SOTTO_ERR_ARG). in_zero: [inputs][instances] zero labels, out_zero:
@@ -22,11 +16,5 @@ SOTTO_MUST_CHECK int sotto_garble(const sotto_circuit *c, const sotto_hash *hash
  * failure: there is nothing to check against. SOTTO_ERR_MEMORY. */
 SOTTO_MUST_CHECK int sotto_evaluate(const sotto_circuit *c, const sotto_hash *hash, uint64_t first, size_t instances,
                                     const sotto_block *in, const sotto_block *tables, sotto_block *out);
-
-/* 0 or 1. */
-static inline unsigned sotto_permute_bit(sotto_block label)
-{
-    return (unsigned)(label.w[0] & 1);
-}
 
 #endif

@@ -1,5 +1,5 @@
-/* AES-128 encryption (FIPS 197), with AES-NI where the CPU has it and otherwise bit-sliced: no table lookup, so
- * time does not depend on key or data on either path. */
+/* AES-128 encryption (FIPS 197), with vector AES or AES-NI where the CPU has them and otherwise bit-sliced: no table
+ * lookup, so time does not depend on key or data on any path. */
 #ifndef SOTTO_LIB_AES_H
 #define SOTTO_LIB_AES_H
 
@@ -35,5 +35,11 @@ void sotto_aes_encrypt(const sotto_aes_key *key, sotto_block *out, const sotto_b
 /* out[i] = AES_{k[i / per]}(in[i]) for i < count: a fresh key schedule every `per` >= 1 blocks. k has ceil(count / per)
  * keys and does not overlap out; out may equal in. Timing depends on count, per and the CPU tier alone, as above. */
 void sotto_aes_encrypt_rekeyed(sotto_block *out, const sotto_block *in, size_t count, const sotto_block *k, size_t per);
+/* Counter mode: block i of out is AES_key(first + i) for i < count, the counter a little-endian 128-bit number that stays
+ * below 2^64. out has 16 count bytes and any alignment. */
+void sotto_aes_counter(const sotto_aes_key *key, void *out, uint64_t first, size_t count);
+
+/* Name of the kernel in use under the tier in force: "portable", "aes-ni" or "vaes". */
+const char *sotto_aes_tier(void);
 
 #endif

@@ -1,49 +1,73 @@
-/* AES-128 bit-sliced over four blocks in eight 64-bit words: no table and no branch on data.
+/* AES-128 bit-sliced over eight blocks in eight planes of 128 bits: no table and no branch on data.
  *
- * Plane b holds bit b of all 64 bytes. The byte in row r, column c of block k is bit
- *
- *     32 (c mod 2) + 8 r + 4 (c div 2) + k
- *
- * of each plane: the order in which an 8x8 bit transpose of every byte lane leaves the blocks' sixteen-byte halves.
+ * Bit k of byte 4 r + c of plane b is bit b of the byte in row r, column c of block k: a 32-bit word of a plane is a row
+ * of the state. Compilers make a plane one register where there are 128-bit ones and several words where not.
  */
+#include <string.h>
+
 #include "lib/aes_kernel.h"
 #include "lib/mem.h"
 
-enum { SLICES = 4, SCHEDULES = 16 }; /* blocks, and key schedules, that fill the eight planes */
+enum { SLICES = 8, SCHEDULES = 32 }; /* blocks, and key schedules, that fill the eight planes */
+
+typedef uint32_t plane __attribute__((vector_size(16)));
+typedef uint16_t plane16 __attribute__((vector_size(16)));
+
+/* The elements of x and y, numbered through, that the list names; gcc before 12 lacks clang's builtin. */
+#if defined(__clang__)
+#define SHUFFLE(type, x, y, ...) __builtin_shufflevector(x, y, __VA_ARGS__)
+#else
+#define SHUFFLE(type, x, y, ...) __builtin_shuffle(x, y, (type){__VA_ARGS__})
+#endif
 
 /* ---- packing ---- */
 
-/* In every byte lane, bit b of word k changes places with bit k of word b. Its own inverse. */
-static void transpose(uint64_t q[8])
+/* In every byte, bit b of plane k changes places with bit k of plane b. Its own inverse. */
+static inline void transpose(plane q[8])
 {
-    static const uint64_t mask[3] = {0x5555555555555555, 0x3333333333333333, 0x0f0f0f0f0f0f0f0f};
+    static const uint32_t mask[3] = {0x55555555, 0x33333333, 0x0f0f0f0f};
 
     for (unsigned s = 0; s < 3; s++) {
         const unsigned d = 1u << s;
         for (unsigned i = 0; i < 8; i++) {
             if (i & d)
                 continue;
-            const uint64_t t = ((q[i] >> d) ^ q[i + d]) & mask[s];
+            const plane t = ((q[i] >> d) ^ q[i + d]) & mask[s];
             q[i] ^= t << d;
             q[i + d] ^= t;
         }
     }
 }
 
-static void slice(uint64_t q[8], const sotto_block b[SLICES])
+/* A block's words are the columns of its state [FIPS 197, 3.4]; this turns them into rows, and back. First the corners of
+ * 2x2 bytes change places, then the bytes in each of these squares. */
+static inline plane turn(plane x)
 {
-    for (unsigned k = 0; k < SLICES; k++) {
-        q[k] = b[k].w[0];
-        q[SLICES + k] = b[k].w[1];
-    }
+    const plane left = {0x0000ffff, 0x0000ffff, 0xffff0000, 0xffff0000};
+    const plane even = {0x00ff00ff, 0xff00ff00, 0x00ff00ff, 0xff00ff00};
+    const plane y = SHUFFLE(plane, x, x, 2, 3, 0, 1);
+    const plane z = (x & left) | SHUFFLE(plane, y << 16, y >> 16, 0, 1, 6, 7);
+    const plane w = SHUFFLE(plane, z, z, 1, 0, 3, 2);
+
+    return (z & even) | (SHUFFLE(plane, w << 8, w >> 8, 0, 5, 2, 7) & ~even);
+}
+
+/* Up to eight blocks, and zeros for the others. */
+static inline void slice(plane q[8], const uint8_t *blocks, size_t n)
+{
+    memset(q, 0, 8 * sizeof *q);
+    memcpy(q, blocks, n * sizeof *q);
+    for (unsigned k = 0; k < 8; k++)
+        q[k] = turn(q[k]);
     transpose(q);
 }
 
-static void unslice(sotto_block b[SLICES], uint64_t q[8])
+static inline void unslice(uint8_t *blocks, plane q[8], size_t n)
 {
     transpose(q);
-    for (unsigned k = 0; k < SLICES; k++)
-        b[k] = (sotto_block){{q[k], q[SLICES + k]}};
+    for (unsigned k = 0; k < 8; k++)
+        q[k] = turn(q[k]);
+    memcpy(blocks, q, n * sizeof *q);
 }
 
 /* ---- the S-box ----
@@ -56,7 +80,7 @@ static void unslice(sotto_block b[SLICES], uint64_t q[8])
  */
 
 typedef struct gf16 {
-    uint64_t b[4]; /* coefficients of 1, u, u^2, u^3 of 64 elements */
+    plane b[4]; /* coefficients of 1, u, u^2, u^3 of 128 elements */
 } gf16;
 
 static inline gf16 gf16_add(gf16 x, gf16 y)
@@ -78,10 +102,10 @@ static inline gf16 gf16_square_u3(gf16 x)
 
 static inline gf16 gf16_mul(gf16 x, gf16 y)
 {
-    const uint64_t *a = x.b, *b = y.b;
-    const uint64_t p4 = (a[1] & b[3]) ^ (a[2] & b[2]) ^ (a[3] & b[1]);
-    const uint64_t p5 = (a[2] & b[3]) ^ (a[3] & b[2]);
-    const uint64_t p6 = a[3] & b[3];
+    const plane *a = x.b, *b = y.b;
+    const plane p4 = (a[1] & b[3]) ^ (a[2] & b[2]) ^ (a[3] & b[1]);
+    const plane p5 = (a[2] & b[3]) ^ (a[3] & b[2]);
+    const plane p6 = a[3] & b[3];
 
     return (gf16){{
         (a[0] & b[0]) ^ p4,
@@ -91,18 +115,27 @@ static inline gf16 gf16_mul(gf16 x, gf16 y)
     }};
 }
 
-/* x^-1 = x^14 = x^2 (x^3)^4; 0 goes to 0. */
+/* x^-1, and 0 for 0: each coefficient as a polynomial in those of x, found from the 16 values,
+ *     x0 + x1 + x2 + x3 + x0 x2 + (1 + x0 + x3) x1 x2,        x3 (1 + x1) + (x0 + x1) x2 + (1 + x3) x0 x1,
+ *     x2 + x0 x1 + x3 (1 + x0) + (1 + x3) x0 x2,              x1 + x2 + x3 (1 + x0 + x1 + x2 + x1 x2).
+ */
 static inline gf16 gf16_invert(gf16 x)
 {
-    const gf16 x2 = gf16_square(x);
+    const plane x0 = x.b[0], x1 = x.b[1], x2 = x.b[2], x3 = x.b[3];
+    const plane x01 = x0 & x1, x02 = x0 & x2, x12 = x1 & x2, outer = x0 ^ x3, inner = x1 ^ x2;
 
-    return gf16_mul(x2, gf16_square(gf16_square(gf16_mul(x, x2))));
+    return (gf16){{
+        outer ^ inner ^ x02 ^ (~outer & x12),
+        (~x1 & x3) ^ ((x0 ^ x1) & x2) ^ (~x3 & x01),
+        x2 ^ x01 ^ (~x0 & x3) ^ (~x3 & x02),
+        inner ^ (~(x0 ^ inner ^ x12) & x3),
+    }};
 }
 
-static void sub_bytes(uint64_t q[8])
+static inline void sub_bytes(plane q[8])
 {
     /* To the tower: bit i of an element stands for (u v)^i. */
-    const uint64_t q57 = q[5] ^ q[7], q46 = q[4] ^ q[6], q23 = q[2] ^ q[3], q2357 = q57 ^ q23;
+    const plane q57 = q[5] ^ q[7], q46 = q[4] ^ q[6], q23 = q[2] ^ q[3], q2357 = q57 ^ q23;
     const gf16 lo = {{q[0] ^ q57, q[2], q46 ^ q2357, q[3] ^ q[4]}};
     const gf16 hi = {{q[5] ^ q46, q[1] ^ q[7] ^ q46, q2357, q57}};
 
@@ -112,8 +145,8 @@ static void sub_bytes(uint64_t q[8])
     const gf16 h = gf16_mul(hi, inverse), l = gf16_mul(gf16_add(hi, lo), inverse);
 
     /* Back from the tower and through the affine map of [FIPS 197, 5.1.1], whose constant is 0x63. */
-    const uint64_t l05 = l.b[0] ^ h.b[1], l12 = l.b[1] ^ l.b[2], l035 = l.b[3] ^ l05, l0345 = h.b[0] ^ l035;
-    const uint64_t h67 = h.b[2] ^ h.b[3];
+    const plane l05 = l.b[0] ^ h.b[1], l12 = l.b[1] ^ l.b[2], l035 = l.b[3] ^ l05, l0345 = h.b[0] ^ l035;
+    const plane h67 = h.b[2] ^ h.b[3];
     q[0] = ~(l.b[0] ^ l.b[2] ^ h.b[2]);
     q[1] = ~(l12 ^ l0345);
     q[2] = h.b[2] ^ l035;
@@ -126,82 +159,82 @@ static void sub_bytes(uint64_t q[8])
 
 /* ---- the other steps of a round ---- */
 
-/* Row r moves r columns to the left. In the order above: rows 1 and 3 exchange the two 32-bit halves (columns of the
- * other parity); then the columns 2 apart, the nibbles of a byte lane, are exchanged in row 2, in the odd columns of
- * row 1 and in the even columns of row 3. */
-static void shift_rows(uint64_t q[8])
+/* Row r moves r columns to the left: rows 2 and 3 by two columns, then rows 1 and 3 by one. */
+static inline void shift_rows(plane q[8])
 {
+    const plane odd = {0, 0xffffffff, 0, 0xffffffff};
+
     for (unsigned b = 0; b < 8; b++) {
-        uint64_t x = q[b];
-        x ^= (x ^ (x >> 32 | x << 32)) & 0xff00ff00ff00ff00;
-        const uint64_t t = (x ^ x >> 4) & 0x000f0f000f0f0000;
-        q[b] = x ^ t ^ t << 4;
+        const plane x = (plane)SHUFFLE(plane16, (plane16)q[b], (plane16)q[b], 0, 1, 2, 3, 5, 4, 7, 6);
+        q[b] = x ^ ((x ^ (x >> 8 | x << 24)) & odd);
     }
 }
 
-/* Every row replaced by the one below it, by two rows below: rotation of the 32-bit halves. */
-static inline uint64_t next_row(uint64_t x)
+/* Every row replaced by the one below it, by two rows below. */
+static inline plane next_row(plane x)
 {
-    return (x >> 8 & 0x00ffffff00ffffff) | (x << 24 & 0xff000000ff000000);
+    return SHUFFLE(plane, x, x, 1, 2, 3, 0);
 }
 
-static inline uint64_t opposite_row(uint64_t x)
+static inline plane opposite_row(plane x)
 {
-    return (x >> 16 & 0x0000ffff0000ffff) | (x << 16 & 0xffff0000ffff0000);
+    return SHUFFLE(plane, x, x, 2, 3, 0, 1);
 }
 
-/* Row r becomes 2 a_r + 3 a_{r+1} + a_{r+2} + a_{r+3} = 2 t_r + a_{r+1} + t_{r+2} with t_r = a_r + a_{r+1}. */
-static void mix_columns(uint64_t q[8])
+/* Row r becomes 2 a_r + 3 a_{r+1} + a_{r+2} + a_{r+3} = 2 t_r + a_{r+1} + t_{r+2} with t_r = a_r + a_{r+1}. Twice t: bits
+ * move up by one, and bit 7 comes back as x^4 + x^3 + x + 1. */
+static inline void mix_columns(plane q[8])
 {
-    uint64_t below[8], t[8];
+    plane t[8];
 
     for (unsigned b = 0; b < 8; b++) {
-        below[b] = next_row(q[b]);
-        t[b] = q[b] ^ below[b];
+        const plane below = next_row(q[b]);
+        t[b] = q[b] ^ below;
+        q[b] = below ^ opposite_row(t[b]);
     }
-    /* Twice t: bits move up by one, and bit 7 comes back as x^4 + x^3 + x + 1. */
     for (unsigned b = 0; b < 8; b++)
-        q[b] = (b ? t[b - 1] : 0) ^ ((0x1bu >> b & 1) ? t[7] : 0) ^ below[b] ^ opposite_row(t[b]);
+        q[b] ^= t[(b + 7) % 8];
+    q[1] ^= t[7];
+    q[3] ^= t[7];
+    q[4] ^= t[7];
 }
 
-static inline void add_round_key(uint64_t q[8], const uint64_t rk[8])
+static inline void add_round_key(plane q[8], const plane rk[8])
 {
     for (unsigned b = 0; b < 8; b++)
         q[b] ^= rk[b];
 }
 
-static void encrypt_slices(uint64_t q[8], uint64_t rk[11][8])
+static void encrypt_slices(plane q[8], plane rk[11][8])
 {
     add_round_key(q, rk[0]);
-    for (unsigned r = 1; r < 11; r++) {
+    for (unsigned r = 1; r < 10; r++) {
         sub_bytes(q);
         shift_rows(q);
-        if (r < 10)
-            mix_columns(q);
+        mix_columns(q);
         add_round_key(q, rk[r]);
     }
+    sub_bytes(q);
+    shift_rows(q);
+    add_round_key(q, rk[10]);
 }
 
 /* ---- keys ---- */
 
-/* SubWord on one word of each of sixteen key schedules. The order of bytes in the planes does not matter here. */
+/* SubWord on one word of each of the key schedules. The order of bytes in the planes does not matter here. */
 static void sub_words(uint32_t w[SCHEDULES])
 {
-    uint64_t q[8];
+    plane q[8];
 
-    for (unsigned i = 0; i < 8; i++)
-        q[i] = w[2 * i] | (uint64_t)w[2 * i + 1] << 32;
+    memcpy(q, w, sizeof q);
     transpose(q);
     sub_bytes(q);
     transpose(q);
-    for (unsigned i = 0; i < 8; i++) {
-        w[2 * i] = (uint32_t)q[i];
-        w[2 * i + 1] = (uint32_t)(q[i] >> 32);
-    }
+    memcpy(w, q, sizeof q);
     sotto_wipe(q, sizeof q);
 }
 
-/* [FIPS 197, 5.2] for n <= 16 keys at once. */
+/* [FIPS 197, 5.2] for n <= SCHEDULES keys at once. */
 static void expand_many(sotto_aes_key *key, const sotto_block *k, size_t n)
 {
     static const uint8_t rcon[10] = SOTTO_AES_RCON;
@@ -232,36 +265,60 @@ static void expand(sotto_aes_key *key, sotto_block k)
 
 /* ---- encryption ---- */
 
-/* Up to four blocks under sliced round keys. */
-static void encrypt_some(uint64_t rk[11][8], sotto_block *out, const sotto_block *in, size_t n)
+/* Up to eight blocks under sliced round keys. */
+static void encrypt_some(plane rk[11][8], uint8_t *out, const uint8_t *in, size_t n)
 {
-    sotto_block b[SLICES] = {{{0, 0}}};
-    uint64_t q[8];
+    plane q[8];
 
-    for (size_t j = 0; j < n; j++)
-        b[j] = in[j];
-    slice(q, b);
+    slice(q, in, n);
     encrypt_slices(q, rk);
-    unslice(b, q);
-    for (size_t j = 0; j < n; j++)
-        out[j] = b[j];
+    unslice(out, q, n);
+}
+
+/* One key for all blocks: a byte of plane b is all ones or all zeros, as bit b of the key's byte is. */
+static void slice_key(plane rk[11][8], const sotto_aes_key *key)
+{
+    for (unsigned r = 0; r < 11; r++) {
+        plane x;
+        memcpy(&x, &key->round[r], sizeof x);
+        x = turn(x);
+        for (unsigned b = 0; b < 8; b++) {
+            const plane bit = (x >> b) & 0x01010101;
+            rk[r][b] = (bit << 8) - bit;
+        }
+    }
 }
 
 static void encrypt(const sotto_aes_key *key, sotto_block *out, const sotto_block *in, size_t count)
 {
-    uint64_t rk[11][8];
+    plane rk[11][8];
 
-    for (unsigned r = 0; r < 11; r++)
-        slice(rk[r], (const sotto_block[SLICES]){key->round[r], key->round[r], key->round[r], key->round[r]});
+    slice_key(rk, key);
     for (size_t i = 0; i < count; i += SLICES)
-        encrypt_some(rk, out + i, in + i, count - i < SLICES ? count - i : SLICES);
+        encrypt_some(rk, (uint8_t *)(out + i), (const uint8_t *)(in + i), count - i < SLICES ? count - i : SLICES);
+    sotto_wipe(rk, sizeof rk);
+}
+
+static void counter(const sotto_aes_key *key, void *out, uint64_t first, size_t count)
+{
+    plane rk[11][8];
+    sotto_block b[SLICES];
+    uint8_t *p = out;
+
+    slice_key(rk, key);
+    for (size_t n; count > 0; first += n, count -= n, p += n * sizeof *b) {
+        n = count < SLICES ? count : SLICES;
+        for (size_t j = 0; j < n; j++)
+            b[j] = (sotto_block){{first + j, 0}};
+        encrypt_some(rk, p, (const uint8_t *)b, n);
+    }
     sotto_wipe(rk, sizeof rk);
 }
 
 static void encrypt_rekeyed(sotto_block *out, const sotto_block *in, size_t count, const sotto_block *k, size_t per)
 {
     sotto_aes_key key[SCHEDULES];
-    uint64_t rk[11][8];
+    plane rk[11][8];
     size_t first = 0, keys = 0; /* key[] holds the schedules of k[first], ..., k[first + keys - 1] */
 
     for (size_t i = 0; i < count;) {
@@ -276,16 +333,18 @@ static void encrypt_rekeyed(sotto_block *out, const sotto_block *in, size_t coun
         for (; n < SLICES && i + n < count && (i + n) / per < first + keys; n++)
             owner[n] = (i + n) / per - first;
         for (unsigned r = 0; r < 11; r++) {
-            sotto_block b[SLICES] = {{{0, 0}}};
+            sotto_block b[SLICES];
             for (size_t j = 0; j < n; j++)
                 b[j] = key[owner[j]].round[r];
-            slice(rk[r], b);
+            slice(rk[r], (const uint8_t *)b, n);
         }
-        encrypt_some(rk, out + i, in + i, n);
+        encrypt_some(rk, (uint8_t *)(out + i), (const uint8_t *)(in + i), n);
         i += n;
     }
     sotto_wipe(key, sizeof key);
     sotto_wipe(rk, sizeof rk);
 }
 
-const sotto_aes_kernel sotto_aes_kernel_ref = {expand, encrypt, encrypt_rekeyed};
+const sotto_aes_kernel sotto_aes_kernel_ref = {
+    "portable", SOTTO_TIER_PORTABLE, expand, encrypt, encrypt_rekeyed, counter,
+};

@@ -31,14 +31,14 @@ static sotto_tier detect(void)
 {
     uint32_t a, b, c, d, ecx1;
 
-    if (!__get_cpuid(1, &a, &b, &ecx1, &d) || !all(ecx1, bit_OSXSAVE | bit_AVX | bit_AES | bit_SSSE3))
+    if (!__get_cpuid(1, &a, &b, &ecx1, &d) || !all(ecx1, bit_OSXSAVE | bit_AVX | bit_FMA | bit_AES | bit_SSSE3))
         return SOTTO_TIER_PORTABLE;
     const uint32_t saved = xcr0_low();
     if (!all(saved, XCR0_YMM) || !__get_cpuid_count(7, 0, &a, &b, &c, &d) || !all(b, BIT(5) /* AVX2 */))
         return SOTTO_TIER_PORTABLE;
     if (!all(saved, XCR0_ZMM) || !all(b, BIT(16) | BIT(17) | BIT(30) | BIT(31) /* AVX-512 F, DQ, BW, VL */))
         return SOTTO_TIER_AVX2;
-    if (!all(b, BIT(21) /* IFMA */) || !all(c, BIT(8) | BIT(9) /* GFNI, VAES */))
+    if (!all(b, BIT(21) /* IFMA */) || !all(c, BIT(1) | BIT(8) | BIT(9) /* VBMI, GFNI, VAES */))
         return SOTTO_TIER_AVX512;
     return SOTTO_TIER_IFMA;
 }

@@ -4,9 +4,9 @@
 
 typedef enum sotto_tier { /* each tier includes those before it */
     SOTTO_TIER_PORTABLE = 0,
-    SOTTO_TIER_AVX2 = 1,   /* AVX2 and AES-NI */
+    SOTTO_TIER_AVX2 = 1,   /* AVX2, FMA and AES-NI */
     SOTTO_TIER_AVX512 = 2, /* AVX-512 F, BW, DQ, VL */
-    SOTTO_TIER_IFMA = 3    /* AVX-512 IFMA, VAES, GFNI */
+    SOTTO_TIER_IFMA = 3    /* AVX-512 IFMA, VBMI, VAES, GFNI */
 } sotto_tier;
 
 /* Best tier that the CPU and the operating system support, or the forced one if that is lower. */

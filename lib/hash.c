@@ -1,5 +1,7 @@
 #include "lib/hash.h"
 
+#include "lib/cpu.h"
+#include "lib/hash_kernel.h"
 #include "lib/mem.h"
 
 enum { KEYS = 32, MAX_PER = 8 }; /* tweaks per chunk, blocks per tweak */
@@ -21,6 +23,12 @@ void sotto_hash_blocks(const sotto_hash *h, uint16_t word, uint32_t sub, uint64_
 {
     sotto_block key[KEYS], in[KEYS * MAX_PER], y[KEYS * MAX_PER];
 
+#if defined(__x86_64__)
+    if (per == 1 && sotto_cpu_tier() >= SOTTO_TIER_IFMA) {
+        sotto_hash_vaes(out, NULL, x, (sotto_block){{0, 0}}, sotto_hash_key(h, word, sub, 0), counter, count);
+        return;
+    }
+#endif
     while (count > 0) {
         const size_t keys = count < KEYS ? count : KEYS, blocks = keys * per;
         for (size_t i = 0; i < keys; i++)
@@ -38,4 +46,30 @@ void sotto_hash_blocks(const sotto_hash *h, uint16_t word, uint32_t sub, uint64_
     /* Two blocks of one OT differ by the offset, two of one wire by the free-XOR offset: they must not stay on the stack. */
     sotto_wipe(in, sizeof in);
     sotto_wipe(y, sizeof y);
+}
+
+void sotto_hash_pairs(const sotto_hash *h, uint16_t word, uint32_t sub, uint64_t counter, sotto_block *out0, sotto_block *out1,
+                      const sotto_block *x, sotto_block offset, size_t count)
+{
+#if defined(__x86_64__)
+    if (sotto_cpu_tier() >= SOTTO_TIER_IFMA) {
+        sotto_hash_vaes(out0, out1, x, offset, sotto_hash_key(h, word, sub, 0), counter, count);
+        return;
+    }
+#endif
+    sotto_block pair[2 * KEYS];
+
+    for (size_t done = 0; done < count; done += KEYS) {
+        const size_t n = count - done < KEYS ? count - done : KEYS;
+        for (size_t i = 0; i < n; i++) {
+            pair[2 * i] = x[done + i];
+            pair[2 * i + 1] = sotto_block_xor(x[done + i], offset);
+        }
+        sotto_hash_blocks(h, word, sub, counter + done, pair, pair, n, 2);
+        for (size_t i = 0; i < n; i++) {
+            out0[done + i] = pair[2 * i];
+            out1[done + i] = pair[2 * i + 1];
+        }
+    }
+    sotto_wipe(pair, sizeof pair);
 }

@@ -20,6 +20,9 @@
 typedef enum sotto_hash_domain {
     SOTTO_DOMAIN_OT = 1,     /* counter = OT index, sub = 0 */
     SOTTO_DOMAIN_GARBLE = 2, /* counter = circuit instance, sub = 2 * AND gate + half */
+    SOTTO_DOMAIN_BASE = 3,   /* the base OTs that an extension step gives: counter = number, sub = 0 */
+    SOTTO_DOMAIN_TREE = 4,   /* trees of silent OT: counter = tree */
+    SOTTO_DOMAIN_CODE = 5,   /* public code of silent OT: counter = round */
     SOTTO_DOMAIN_TEST = 255
 } sotto_hash_domain;
 
@@ -36,5 +39,9 @@ sotto_block sotto_hash_key(const sotto_hash *h, uint16_t word, uint32_t sub, uin
  * as the two or four hashes of one gate do. out may equal x. */
 void sotto_hash_blocks(const sotto_hash *h, uint16_t word, uint32_t sub, uint64_t counter, sotto_block *out,
                        const sotto_block *x, size_t count, unsigned per);
+
+/* Both keys of OTs: out0[i] = H(x[i]), out1[i] = H(x[i] xor offset), each with the tweak (word, sub, counter + i), i < count. out0 or out1 may equal x. */
+void sotto_hash_pairs(const sotto_hash *h, uint16_t word, uint32_t sub, uint64_t counter, sotto_block *out0, sotto_block *out1,
+                      const sotto_block *x, sotto_block offset, size_t count);
 
 #endif

@@ -4,8 +4,6 @@
 
 #include "lib/mem.h"
 
-enum { CHUNK = 64 }; /* blocks made at a time: 1 KB, on the stack */
-
 void sotto_prg_init(sotto_prg *prg, sotto_block seed)
 {
     *prg = (sotto_prg){.counter = 0, .left = 0};
@@ -13,11 +11,10 @@ void sotto_prg_init(sotto_prg *prg, sotto_block seed)
 }
 
 /* Block i of the stream is AES_seed(i), i as a little-endian 128-bit number. */
-static void next_blocks(sotto_prg *prg, sotto_block *out, size_t count)
+static void next_blocks(sotto_prg *prg, void *out, size_t count)
 {
-    for (size_t i = 0; i < count; i++)
-        out[i] = (sotto_block){{prg->counter++, 0}};
-    sotto_aes_encrypt(&prg->key, out, out, count);
+    sotto_aes_counter(&prg->key, out, prg->counter, count);
+    prg->counter += count;
 }
 
 /* Up to `len` unused bytes of the tail; returns how many. */
@@ -33,28 +30,21 @@ static size_t drain_tail(sotto_prg *prg, uint8_t *out, size_t len)
 void sotto_prg_fill(sotto_prg *prg, void *out, size_t len)
 {
     uint8_t *p = out;
-    sotto_block chunk[CHUNK];
 
     if (!len)
         return;
-    size_t n = drain_tail(prg, p, len);
-    p += n;
-    len -= n;
-    if (!len)
-        return;
-    for (size_t blocks = len / sizeof *chunk; blocks > 0; blocks -= n) {
-        n = blocks < CHUNK ? blocks : CHUNK;
-        next_blocks(prg, chunk, n);
-        memcpy(p, chunk, n * sizeof *chunk);
-        p += n * sizeof *chunk;
-    }
-    len %= sizeof *chunk;
+    const size_t head = drain_tail(prg, p, len);
+    p += head;
+    len -= head;
+    const size_t blocks = len / sizeof prg->tail;
+    next_blocks(prg, p, blocks);
+    p += blocks * sizeof prg->tail;
+    len %= sizeof prg->tail;
     if (len) {
         next_blocks(prg, &prg->tail, 1);
         prg->left = sizeof prg->tail;
         (void)drain_tail(prg, p, len);
     }
-    sotto_wipe(chunk, sizeof chunk);
 }
 
 static int rng_fill(void *ctx, void *out, size_t len)

@@ -6,6 +6,7 @@
 #ifndef SOTTO_RING_KERNELS_H
 #define SOTTO_RING_KERNELS_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "lib/cpu.h"
@@ -47,7 +48,12 @@ extern const sotto_ntt_kernels sotto_ntt_kernels_ref;
 #if defined(__x86_64__)
 extern const sotto_ntt_kernels sotto_ntt_kernels_avx2;
 extern const sotto_ntt_kernels sotto_ntt_kernels_avx512;
+extern const sotto_ntt_kernels sotto_ntt_kernels_avx512_double;
 extern const sotto_ntt_kernels sotto_ntt_kernels_ifma;
+extern const sotto_ntt_kernels sotto_ntt_kernels_ifma46; /* the same for q < 2^46, with fewer reductions */
 #endif
+/* The tiers of this build, fastest first, portable last. */
+extern const sotto_ntt_kernels *const sotto_ntt_tiers[];
+extern const size_t sotto_ntt_tier_count;
 
 #endif

@@ -16,16 +16,25 @@ static void fill_roots(sotto_shoup *table, uint32_t n, uint64_t base, const sott
     }
 }
 
+const sotto_ntt_kernels *const sotto_ntt_tiers[] = {
+#if defined(__x86_64__)
+    &sotto_ntt_kernels_ifma46, &sotto_ntt_kernels_ifma,
+    &sotto_ntt_kernels_avx512_double,
+    &sotto_ntt_kernels_avx512,
+    &sotto_ntt_kernels_avx2,
+#endif
+    &sotto_ntt_kernels_ref,
+};
+
+const size_t sotto_ntt_tier_count = sizeof sotto_ntt_tiers / sizeof sotto_ntt_tiers[0];
+
 /* The fastest tier that this CPU has and that serves n and q. */
 static const sotto_ntt_kernels *choose_kernels(uint32_t n, uint64_t q)
 {
-    static const sotto_ntt_kernels *const tiers[] = {
-        &sotto_ntt_kernels_ref,
-    };
-    size_t i = 0;
-    while (tiers[i]->tier > sotto_cpu_tier() || n < tiers[i]->n_min || q >> tiers[i]->bits_max != 0)
-        i++; /* the last one serves all */
-    return tiers[i];
+    const sotto_ntt_kernels *const *tier = sotto_ntt_tiers;
+    while ((*tier)->tier > sotto_cpu_tier() || n < (*tier)->n_min || q >> (*tier)->bits_max != 0)
+        tier++; /* the last one serves all */
+    return *tier;
 }
 
 int sotto_ntt_new(sotto_ntt **out, uint32_t n, uint64_t q)

@@ -57,7 +57,7 @@ static inline vec mul_lazy(vec x, factor f, vec minus_q, vec mask52)
 /* Lanes j .. j + 7 of `count`, the ones that exist. */
 static inline __mmask8 lanes(size_t j, size_t count)
 {
-    return count - j >= LANES ? 0xff : (__mmask8)((1u << (count - j)) - 1);
+    return (__mmask8)(count - j >= LANES ? 0xffu : (1u << (count - j)) - 1);
 }
 
 static inline vec load(__mmask8 k, const void *p)

@@ -22,8 +22,8 @@ void sotto_sample_uniform_seeded(const sotto_rns *b, uint64_t *out, sotto_block 
 
 /* Uniform over {-1, 0, 1}, up to 2^-64 in statistical distance per coefficient. SOTTO_ERR_RNG. */
 SOTTO_MUST_CHECK int sotto_sample_ternary(int64_t *out, uint32_t n, const sotto_rng *rng);
-/* Discrete Gaussian of standard deviation 3.2, cut at +-19 (6 sigma), by a cumulative table of 63-bit precision scanned
- * whole for every sample. The expression that recomputes the table is in sample.c. SOTTO_ERR_RNG. */
+/* Discrete Gaussian of standard deviation 3.2, cut at +-19 (6 sigma), by a cumulative table of 63-bit precision, searched
+ * by the same comparisons for every sample. The expression that recomputes it is in sample_ref.c. SOTTO_ERR_RNG. */
 SOTTO_MUST_CHECK int sotto_sample_error(int64_t *out, uint32_t n, const sotto_rng *rng);
 
 #define SOTTO_ERROR_SIGMA 3.2

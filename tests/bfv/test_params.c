@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "bfv/internal.h"
 #include "lib/mem.h"
 #include "ring/prime.h"
 #include "tests/support/support.h"
@@ -152,6 +153,115 @@ static void test_no_memory(void **state)
     sotto_bfv_params_free(p);
 }
 
+/* The special prime counts in the table, is different from the others, and is part of what keys belong to. */
+static void test_special(void **state)
+{
+    (void)state;
+    sotto_bfv_params *p = NULL, *q = NULL, *other = NULL;
+    const unsigned bits[] = {43, 43, 44, 44}, one[] = {27}, long_one[] = {61, 61, 52};
+    assert_ok(sotto_bfv_params_from_bits_special(&p, 8192, bits, 4, 44, 65537)); /* 218 bits in all: the row's limit */
+    assert_int_equal(sotto_rns_count(sotto_bfv_rns(p)), 4);
+    assert_int_equal(sotto_rns_bits(sotto_bfv_rns(p)), 174);
+    assert_int_equal(sotto_rns_count(sotto_bfv_special(p)), 1);
+    assert_int_equal(sotto_rns_bits(sotto_bfv_special(p)), 44);
+    for (size_t i = 0; i < 4; i++)
+        assert_true(sotto_rns_modulus(sotto_bfv_rns(p), i)->q != sotto_rns_modulus(sotto_bfv_special(p), 0)->q);
+    assert_status(SOTTO_ERR_PARAMS, sotto_bfv_params_from_bits_special(&other, 8192, bits, 4, 45, 65537));
+    assert_null(other);
+    assert_ok(sotto_bfv_params_from_bits_special(&other, 2048, one, 1, 27, 2));
+    sotto_bfv_params_free(other);
+    assert_status(SOTTO_ERR_PARAMS, sotto_bfv_params_from_bits_special(&other, 2048, one, 1, 28, 2));
+    assert_status(SOTTO_ERR_PARAMS, sotto_bfv_params_from_bits_special(&other, 2048, one, 1, 0, 2));
+    assert_ok(sotto_bfv_params_from_bits_special(&other, 8192, long_one, 3, 44, 2));
+    sotto_bfv_params_free(other);
+
+    uint64_t primes[4], special = sotto_rns_modulus(sotto_bfv_special(p), 0)->q;
+    for (size_t i = 0; i < 4; i++)
+        primes[i] = sotto_rns_modulus(sotto_bfv_rns(p), i)->q;
+    assert_status(SOTTO_ERR_PARAMS, sotto_bfv_params_new_special(&other, 8192, primes, 4, primes[2], 2));
+    assert_status(SOTTO_ERR_PARAMS, sotto_bfv_params_new_special(&other, 8192, primes, 4, 0, 2));
+    assert_status(SOTTO_ERR_PARAMS, sotto_bfv_params_new_special(&other, 8192, primes, 4, special - 2, 2));
+    assert_status(SOTTO_ERR_PARAMS, sotto_bfv_params_new_special(&other, 8192, primes, 4, special, 1));
+    assert_null(other);
+    assert_ok(sotto_bfv_params_new_special(&other, 8192, primes, 4, special, 2));
+    assert_true(sotto_bfv_same_ring(p, other));
+    sotto_bfv_params_free(other);
+    assert_ok(sotto_bfv_params_new(&other, 8192, primes, 4, 65537));
+    assert_null(sotto_bfv_special(other));
+    assert_false(sotto_bfv_same_ring(p, other));
+    assert_false(sotto_bfv_same_ring(other, p));
+    sotto_bfv_params_free(other);
+    assert_ok(sotto_bfv_params_new_special(&other, 8192, primes, 3, primes[3], 65537));
+    assert_ok(sotto_bfv_params_new_special(&q, 8192, primes, 3, special, 65537));
+    assert_false(sotto_bfv_same_ring(q, other));
+    sotto_bfv_params_free(other);
+    sotto_bfv_params_free(q);
+
+    assert_ok(sotto_bfv_params_with_t(&q, p, 1000)); /* tables of its own for t, the rest is shared */
+    assert_ptr_equal(sotto_bfv_special(p), sotto_bfv_special(q));
+    assert_true(sotto_bfv_same_ring(p, q));
+    sotto_bfv_params_free(p);
+    assert_int_equal(sotto_rns_bits(sotto_bfv_special(q)), 44);
+    sotto_bfv_params_free(q);
+}
+
+/* The second basis of products: as few primes as 50 bits allow, of 46 where that costs none; none of them in Q; the widest set. */
+static void test_auxiliary(void **state)
+{
+    (void)state;
+    const struct {
+        uint32_t n;
+        size_t count, expected;
+        unsigned bits[15], special, expected_bits;
+    } sets[] = {
+        {8192, 4, 4, {43, 43, 44, 44}, 44, 46},
+        {8192, 3, 3, {50, 50, 50}, 60, 50},
+        {4096, 2, 2, {46, 46}, 17, 46},
+        {4096, 1, 1, {20}, 20, 46},
+        {32768, 15, 16, {54, 54, 54, 54, 54, 54, 54, 54, 54, 54, 54, 54, 54, 54, 54}, 61, 58},
+    };
+    for (size_t i = 0; i < sizeof sets / sizeof *sets; i++) {
+        sotto_bfv_params *p = NULL;
+        assert_ok(sotto_bfv_params_from_bits_special(&p, sets[i].n, sets[i].bits, sets[i].count, sets[i].special, 2));
+        const sotto_rns *q = sotto_bfv_rns(p), *r = sotto_bfv_auxiliary(p);
+        assert_true(sotto_rns_log2(r) >= sotto_rns_log2(q) - 1);
+        assert_int_equal(sotto_rns_count(r), i + 1 < sizeof sets / sizeof *sets ? sets[i].expected : 14);
+        for (size_t j = 0; j < sotto_rns_count(r); j++) {
+            assert_int_equal(sotto_rns_modulus(r, j)->bits, sets[i].expected_bits);
+            for (size_t k = 0; k < sets[i].count; k++)
+                assert_true(sotto_rns_modulus(r, j)->q != sotto_rns_modulus(q, k)->q);
+        }
+        sotto_bfv_params_free(p);
+    }
+}
+
+static void test_special_no_memory(void **state)
+{
+    (void)state;
+    const unsigned bits[] = {36, 36};
+    sotto_bfv_params *p = NULL, *q = NULL;
+    int status = SOTTO_ERR_MEMORY;
+    long k = 0;
+    for (; k < 200 && status != SOTTO_OK; k++) {
+        sotto_calloc_fail_after(k);
+        status = sotto_bfv_params_from_bits_special(&p, 4096, bits, 2, 37, 16);
+        sotto_calloc_fail_after(-1);
+        if (status != SOTTO_OK) {
+            assert_int_equal(status, SOTTO_ERR_MEMORY);
+            assert_null(p);
+        }
+    }
+    assert_int_equal(status, SOTTO_OK);
+    assert_true(k > 10);
+    for (k = 0; k < 6; k++) { /* the set and its five conversions */
+        sotto_calloc_fail_after(k);
+        assert_status(SOTTO_ERR_MEMORY, sotto_bfv_params_with_t(&q, p, 17));
+        sotto_calloc_fail_after(-1);
+        assert_null(q);
+    }
+    sotto_bfv_params_free(p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -161,6 +271,9 @@ int main(void)
         cmocka_unit_test(test_equal_lengths_give_distinct_primes),
         cmocka_unit_test(test_shared_ring),
         cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_special),
+        cmocka_unit_test(test_auxiliary),
+        cmocka_unit_test(test_special_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

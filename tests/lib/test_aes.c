@@ -8,23 +8,22 @@
 #include "lib/aes_kernel.h"
 #include "lib/cpu.h"
 
-typedef struct kernel {
-    const char *name;
-    const sotto_aes_kernel *table;
-} kernel;
-
 /* The kernels that this processor can run, the reference first. */
-static size_t all_kernels(kernel out[2])
+static size_t all_kernels(const sotto_aes_kernel *out[3])
 {
     size_t n = 0;
 
-    out[n++] = (kernel){"portable", &sotto_aes_kernel_ref};
+    out[n++] = &sotto_aes_kernel_ref;
 #if defined(__x86_64__)
-    if (sotto_cpu_has_aesni())
-        out[n++] = (kernel){"aes-ni", &sotto_aes_kernel_ni};
+    if (sotto_cpu_tier() >= sotto_aes_kernel_ni.tier)
+        out[n++] = &sotto_aes_kernel_ni;
+    if (sotto_cpu_tier() >= sotto_aes_kernel_vaes.tier)
+        out[n++] = &sotto_aes_kernel_vaes;
 #endif
     return n;
 }
+
+enum { MAX_BLOCKS = 100 };
 
 static sotto_block from_hex(const char *hex)
 {
@@ -59,7 +58,7 @@ static void known_answers(void **state)
         {"2b7e151628aed2a6abf7158809cf4f3c", "30c81c46a35ce411e5fbc1191a0a52ef", "43b1cd7f598ece23881b00e3ed030688"},
         {"2b7e151628aed2a6abf7158809cf4f3c", "f69f2445df4f9b17ad2b417be66c3710", "7b0c785e27e8ad3f8223207104725dd4"},
     };
-    kernel k[2];
+    const sotto_aes_kernel *k[3];
     const size_t kernels = all_kernels(k);
 
     (void)state;
@@ -68,15 +67,24 @@ static void known_answers(void **state)
             const sotto_block secret = from_hex(vector[v].key), in = from_hex(vector[v].in);
             sotto_aes_key key;
             sotto_block out;
-            k[i].table->expand(&key, secret);
-            k[i].table->encrypt(&key, &out, &in, 1);
+            k[i]->expand(&key, secret);
+            k[i]->encrypt(&key, &out, &in, 1);
             assert_block(from_hex(vector[v].out), out);
-            k[i].table->encrypt_rekeyed(&out, &in, 1, &secret, 1);
+            k[i]->encrypt_rekeyed(&out, &in, 1, &secret, 1);
             assert_block(from_hex(vector[v].out), out);
         }
+        /* SP 800-38A again, its blocks over and over in one call: in every lane of every kernel. */
+        sotto_block in[MAX_BLOCKS], out[MAX_BLOCKS];
+        sotto_aes_key sp;
+        for (size_t j = 0; j < MAX_BLOCKS; j++)
+            in[j] = from_hex(vector[2 + (j + j / 4) % 4].in);
+        k[i]->expand(&sp, from_hex(vector[2].key));
+        k[i]->encrypt(&sp, out, in, MAX_BLOCKS);
+        for (size_t j = 0; j < MAX_BLOCKS; j++)
+            assert_block(from_hex(vector[2 + (j + j / 4) % 4].out), out[j]);
         /* FIPS 197, appendix A.1: the last round key. */
         sotto_aes_key key;
-        k[i].table->expand(&key, from_hex(vector[0].key));
+        k[i]->expand(&key, from_hex(vector[0].key));
         assert_block(from_hex(vector[0].key), key.round[0]);
         assert_block(from_hex("d014f9a8c9ee2589e13f0cc8b6630ca6"), key.round[10]);
     }
@@ -117,7 +125,7 @@ static uint8_t sbox(uint8_t x)
 /* The first new word of a key schedule is w0 xor SubWord(RotWord(w3)) xor rcon: with w0 = 0, four S-boxes laid open. */
 static void every_sbox_value(void **state)
 {
-    kernel k[2];
+    const sotto_aes_kernel *k[3];
     const size_t kernels = all_kernels(k);
 
     (void)state;
@@ -131,7 +139,7 @@ static void every_sbox_value(void **state)
         memcpy(&secret, bytes, sizeof secret);
         for (size_t i = 0; i < kernels; i++) {
             sotto_aes_key key;
-            k[i].table->expand(&key, secret);
+            k[i]->expand(&key, secret);
             memcpy(bytes, &key.round[1], sizeof bytes);
             const uint8_t want[4] = {(uint8_t)(y[0] ^ 1), y[1], y[2], y[3]};
             assert_memory_equal(want, bytes, 4);
@@ -139,15 +147,13 @@ static void every_sbox_value(void **state)
     }
 }
 
-enum { MAX_BLOCKS = 100 };
-
 /* Every count, in place and not, against one block at a time by the reference, whose expanded keys serve both. */
 static void kernels_agree(void **state)
 {
     const sotto_rng rng = test_rng(test_seed(), 1);
     sotto_block in[MAX_BLOCKS], want[MAX_BLOCKS], out[MAX_BLOCKS + 1];
     const sotto_block guard = {{0x1234567812345678, 0x1234567812345678}};
-    kernel k[2];
+    const sotto_aes_kernel *k[3];
     const size_t kernels = all_kernels(k);
 
     (void)state;
@@ -160,14 +166,14 @@ static void kernels_agree(void **state)
         for (size_t i = 0; i < count; i++)
             sotto_aes_kernel_ref.encrypt(&key, &want[i], &in[i], 1);
         for (size_t i = 0; i < kernels; i++) {
-            k[i].table->expand(&other, secret);
+            k[i]->expand(&other, secret);
             assert_memory_equal(&key, &other, sizeof key);
             out[count] = guard;
-            k[i].table->encrypt(&key, out, in, count);
+            k[i]->encrypt(&key, out, in, count);
             assert_memory_equal(want, out, count * sizeof *out);
             assert_block(guard, out[count]);
             memcpy(out, in, count * sizeof *out);
-            k[i].table->encrypt(&key, out, out, count);
+            k[i]->encrypt(&key, out, out, count);
             assert_memory_equal(want, out, count * sizeof *out);
         }
     }
@@ -180,7 +186,7 @@ static void rekeyed(void **state)
     static const size_t wide[] = {17, 50, 99, 100, 1000, SIZE_MAX};
     sotto_block in[MAX_BLOCKS], want[MAX_BLOCKS], out[MAX_BLOCKS + 1];
     const sotto_block guard = {{0x1234567812345678, 0x1234567812345678}};
-    kernel k[2];
+    const sotto_aes_kernel *k[3];
     const size_t kernels = all_kernels(k);
 
     (void)state;
@@ -199,14 +205,50 @@ static void rekeyed(void **state)
             }
             for (size_t i = 0; i < kernels; i++) {
                 out[count] = guard;
-                k[i].table->encrypt_rekeyed(out, in, count, secret, per);
+                k[i]->encrypt_rekeyed(out, in, count, secret, per);
                 assert_memory_equal(want, out, count * sizeof *out);
                 assert_block(guard, out[count]);
                 memcpy(out, in, count * sizeof *out);
-                k[i].table->encrypt_rekeyed(out, out, count, secret, per);
+                k[i]->encrypt_rekeyed(out, out, count, secret, per);
                 assert_memory_equal(want, out, count * sizeof *out);
             }
             free(secret);
+        }
+    }
+}
+
+/* Counter mode at every count and alignment, over carries into every byte of the counter, against single blocks. */
+static void counter_mode(void **state)
+{
+    const sotto_rng rng = test_rng(test_seed(), 3);
+    static const uint64_t first[] = {
+        0, 1, 0xfd, 0xfffe, 0xfffffff0, 0xffffffffffe0, (uint64_t)1 << 63, UINT64_MAX - MAX_BLOCKS,
+    };
+    uint8_t got[16 * MAX_BLOCKS + 32], guard[16];
+    sotto_block want[MAX_BLOCKS];
+    const sotto_aes_kernel *k[3];
+    const size_t kernels = all_kernels(k);
+
+    (void)state;
+    memset(guard, 0xa5, sizeof guard);
+    for (size_t count = 0; count <= MAX_BLOCKS; count++) {
+        const uint64_t start = first[count % (sizeof first / sizeof first[0])];
+        sotto_block secret;
+        sotto_aes_key key;
+        assert_ok(sotto_rng_fill(&rng, &secret, sizeof secret));
+        sotto_aes_kernel_ref.expand(&key, secret);
+        for (size_t i = 0; i < count; i++) {
+            const sotto_block in = {{start + i, 0}};
+            sotto_aes_kernel_ref.encrypt(&key, &want[i], &in, 1);
+        }
+        for (size_t i = 0; i < kernels; i++) {
+            for (size_t offset = 0; offset < 16; offset++) {
+                memset(got, 0xa5, sizeof got);
+                k[i]->counter(&key, got + offset, start, count);
+                assert_memory_equal(guard, got, offset);
+                assert_memory_equal(want, got + offset, 16 * count);
+                assert_memory_equal(guard, got + offset + 16 * count, sizeof guard);
+            }
         }
     }
 }
@@ -228,6 +270,16 @@ static void every_tier(void **state)
         assert_block(want, out);
         sotto_aes_encrypt_rekeyed(&out, &in, 1, &secret, 1);
         assert_block(want, out);
+        const uint64_t half = in.w[0];
+        const sotto_block low = {{half, 0}};
+        sotto_block block;
+        sotto_aes_encrypt(&key, &block, &low, 1);
+        sotto_aes_counter(&key, &out, half, 1);
+        assert_block(block, out);
+        const char *const name = sotto_cpu_tier() >= SOTTO_TIER_IFMA ? "vaes"
+                                 : sotto_cpu_has_aesni()             ? "aes-ni"
+                                                                     : "portable";
+        assert_string_equal(name, sotto_aes_tier());
     }
     sotto_cpu_force_tier(SOTTO_TIER_IFMA);
 }
@@ -248,7 +300,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(known_answers), cmocka_unit_test(every_sbox_value), cmocka_unit_test(kernels_agree),
-        cmocka_unit_test(rekeyed),       cmocka_unit_test(every_tier),       cmocka_unit_test(block_words),
+        cmocka_unit_test(rekeyed),       cmocka_unit_test(counter_mode),     cmocka_unit_test(every_tier),
+        cmocka_unit_test(block_words),
     };
     return cmocka_run_group_tests_name("lib/aes", tests, NULL, NULL);
 }

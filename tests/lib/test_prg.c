@@ -80,35 +80,46 @@ static void any_cutting(void **state)
     uint8_t want[LEN];
 
     (void)state;
+    sotto_cpu_force_tier(SOTTO_TIER_PORTABLE);
     reference(want, LEN, seed);
-    /* Every pair of positions within a block, then both sides of the internal chunks of 1024 bytes. */
-    for (size_t first = 0; first <= 34; first++) {
-        for (size_t second = 0; second <= 34; second++)
-            check_cuts(want, seed, first, second, 1100);
+    for (int tier = SOTTO_TIER_PORTABLE; tier <= SOTTO_TIER_IFMA; tier++) {
+        sotto_cpu_force_tier((sotto_tier)tier);
+        if ((int)sotto_cpu_tier() < tier)
+            break;
+        /* Every pair of positions within a block, then both sides of the 512 bytes that the widest kernel makes at once. */
+        for (size_t first = 0; first <= 34; first++) {
+            for (size_t second = 0; second <= 34; second++)
+                check_cuts(want, seed, first, second, 1100);
+        }
+        for (size_t first = 480; first <= 545; first++)
+            check_cuts(want, seed, first, 1024, 7);
+        for (int i = 0; i < 500; i++)
+            check_cuts(want, seed, test_below(&rng, 1400), test_below(&rng, 1400), 1 + test_below(&rng, 300));
     }
-    for (size_t first = 1000; first <= 1050; first++)
-        check_cuts(want, seed, first, 1024, 7);
-    for (int i = 0; i < 500; i++)
-        check_cuts(want, seed, test_below(&rng, 1400), test_below(&rng, 1400), 1 + test_below(&rng, 300));
+    sotto_cpu_force_tier(SOTTO_TIER_IFMA);
 }
 
 /* Nothing outside the bytes asked for is written; empty requests change nothing. */
 static void bounds(void **state)
 {
-    uint8_t a[200];
+    uint8_t a[700];
     sotto_prg prg;
 
     (void)state;
-    sotto_prg_init(&prg, counting_seed());
-    for (size_t len = 0; len <= 160; len++) {
-        memset(a, 0xa5, sizeof a);
-        sotto_prg_fill(&prg, a + 16, len);
-        sotto_prg_fill(&prg, NULL, 0);
-        for (size_t i = 0; i < 16; i++) {
-            assert_int_equal(0xa5, a[i]);
-            assert_int_equal(0xa5, a[16 + len + i]);
+    for (int tier = SOTTO_TIER_PORTABLE; tier <= SOTTO_TIER_IFMA; tier++) {
+        sotto_cpu_force_tier((sotto_tier)tier);
+        sotto_prg_init(&prg, counting_seed());
+        for (size_t len = 0; len <= 660; len++) {
+            memset(a, 0xa5, sizeof a);
+            sotto_prg_fill(&prg, a + 16, len);
+            sotto_prg_fill(&prg, NULL, 0);
+            for (size_t i = 0; i < 16; i++) {
+                assert_int_equal(0xa5, a[i]);
+                assert_int_equal(0xa5, a[16 + len + i]);
+            }
         }
     }
+    sotto_cpu_force_tier(SOTTO_TIER_IFMA);
 }
 
 static void seeds_differ(void **state)

@@ -4,6 +4,8 @@
 
 #include <gmp.h>
 
+#include "lib/mem.h"
+#include "ring/kernels.h"
 #include "ring/prime.h"
 #include "tests/support/support.h"
 
@@ -48,6 +50,34 @@ static inline uint64_t prime_of(unsigned bits, uint32_t n)
     uint64_t q = 0;
     assert_ok(sotto_prime_generate(&q, 1, bits, n, NULL, 0));
     return q;
+}
+
+/* The smallest prime above 2^bits that is 1 modulo 2n; bits <= 60. */
+static inline uint64_t prime_over(unsigned bits, uint32_t n)
+{
+    uint64_t q = ((uint64_t)1 << bits) + 1;
+    while (q % (2 * (uint64_t)n) != 1 || !sotto_is_prime_var(q))
+        q += q % (2 * (uint64_t)n) == 1 ? 2 * (uint64_t)n : 2;
+    return q;
+}
+
+/* 1 if the kernels run on this CPU and serve (n, q). */
+static inline int kernels_serve(const sotto_ntt_kernels *k, uint32_t n, uint64_t q)
+{
+    return k->tier <= sotto_cpu_tier() && n >= k->n_min && q >> k->bits_max == 0;
+}
+
+/* A transform that runs on the given kernels, whatever sotto_ntt_new would choose; sotto_ntt_free frees it. */
+static inline sotto_ntt *transform_on(const sotto_ntt_kernels *k, uint32_t n, uint64_t q)
+{
+    sotto_ntt *t = NULL;
+    assert_ok(sotto_ntt_new(&t, n, q));
+    sotto_free(t->vector);
+    t->vector = NULL;
+    t->kernels = k;
+    if (k->prepare != NULL)
+        assert_ok(k->prepare(t));
+    return t;
 }
 
 /* A value below bound, every fourth one within 2 of an end. */

@@ -22,6 +22,20 @@ static sotto_rns *basis(uint32_t n, const unsigned *bits, size_t k)
     return b;
 }
 
+/* The tiers that this processor can run, the reference first. */
+static size_t all_kernels(const sotto_sample_kernels *out[3])
+{
+    size_t count = 0;
+    out[count++] = &sotto_sample_kernels_ref;
+#if defined(__x86_64__)
+    if (sotto_cpu_tier() >= sotto_sample_kernels_avx2.tier)
+        out[count++] = &sotto_sample_kernels_avx2;
+    if (sotto_cpu_tier() >= sotto_sample_kernels_avx512.tier)
+        out[count++] = &sotto_sample_kernels_avx512;
+#endif
+    return count;
+}
+
 static sotto_block random_seed(const sotto_rng *rng)
 {
     return (sotto_block){{test_u64(rng), test_u64(rng)}};
@@ -70,34 +84,41 @@ static void uniform_known_answers(void **state)
         assert_non_null(x);
         sotto_block seed;
         memcpy(&seed, cases[c].seed, sizeof seed);
-        sotto_sample_uniform_seeded(b, x, seed);
-        uint8_t hash[32];
-        char hex[65];
-        crypto_generichash(hash, sizeof hash, (const uint8_t *)x, sotto_poly_words(b) * sizeof *x, NULL, 0);
-        sodium_bin2hex(hex, sizeof hex, hash, sizeof hash);
-        assert_string_equal(hex, cases[c].hex);
+        for (int tier = SOTTO_TIER_PORTABLE; tier <= SOTTO_TIER_IFMA; tier++) {
+            sotto_cpu_force_tier((sotto_tier)tier);
+            memset(x, 0x33, sotto_poly_words(b) * sizeof *x);
+            sotto_sample_uniform_seeded(b, x, seed);
+            uint8_t hash[32];
+            char hex[65];
+            crypto_generichash(hash, sizeof hash, (const uint8_t *)x, sotto_poly_words(b) * sizeof *x, NULL, 0);
+            sodium_bin2hex(hex, sizeof hex, hash, sizeof hash);
+            assert_string_equal(hex, cases[c].hex);
+        }
+        sotto_cpu_force_tier(SOTTO_TIER_IFMA);
         sotto_free(x);
         sotto_rns_free(b);
     }
 }
 
-/* The definition, one word at a time, for primes that reject up to half of the candidates. */
+/* The definition, one word at a time, for primes that reject up to half of the candidates, under every tier. */
 static void uniform_by_definition(void **state)
 {
     (void)state;
+    enum { N = 2048 };
     sotto_rng rng = test_rng(test_seed(), 40);
-    const uint64_t primes[] = {12289, 18433, 65537, 114689};
+    const uint64_t primes[] = {12289, 40961, 65537, 86017};
     sotto_rns *b = NULL;
-    assert_ok(sotto_rns_new(&b, 1024, primes, 4));
+    assert_ok(sotto_rns_new(&b, N, primes, 4));
     uint64_t *x = sotto_poly_new(b);
     assert_non_null(x);
-    for (int round = 0; round < 10; round++) {
+    for (int round = 0; round < 12; round++) {
         sotto_block seed = random_seed(&rng);
+        sotto_cpu_force_tier((sotto_tier)(round % 4));
         sotto_sample_uniform_seeded(b, x, seed);
         sotto_prg prg;
         sotto_prg_init(&prg, seed);
-        for (size_t j = 0; j < 4 * 1024;) {
-            uint64_t q = primes[j / 1024], mask = 1, word;
+        for (size_t j = 0; j < 4 * N;) {
+            uint64_t q = primes[j / N], mask = 1, word;
             while (mask < q)
                 mask = 2 * mask + 1;
             sotto_prg_fill(&prg, &word, sizeof word);
@@ -105,8 +126,84 @@ static void uniform_by_definition(void **state)
                 assert_int_equal(x[j++], word & mask);
         }
     }
+    sotto_cpu_force_tier(SOTTO_TIER_IFMA);
     sotto_free(x);
     sotto_rns_free(b);
+}
+
+/* accept_var on `count` words in the middle of a larger array, against its definition; the words around stay. */
+static void check_accept(const sotto_sample_kernels *k, const uint64_t *words, size_t count, unsigned bits, uint64_t q)
+{
+    enum { GUARD = 8 };
+    const uint64_t guard = 0x123456789abcdef0;
+    uint64_t *x = calloc(count + 2 * GUARD, sizeof *x), *want = calloc(count + 1, sizeof *want);
+    assert_non_null(x);
+    assert_non_null(want);
+    for (size_t i = 0; i < GUARD; i++)
+        x[i] = x[GUARD + count + i] = guard;
+    memcpy(x + GUARD, words, count * sizeof *x);
+    size_t accepted = 0;
+    for (size_t i = 0; i < count; i++) {
+        const uint64_t candidate = words[i] & (((uint64_t)1 << bits) - 1);
+        if (candidate < q)
+            want[accepted++] = candidate;
+    }
+    assert_int_equal(k->accept_var(x + GUARD, count, bits, q), accepted);
+    assert_memory_equal(x + GUARD, want, accepted * sizeof *x);
+    for (size_t i = 0; i < GUARD; i++)
+        assert_true(x[i] == guard && x[GUARD + count + i] == guard);
+    free(x);
+    free(want);
+}
+
+/* Every count; all, none, the first, the last and every pattern of eight candidates rejected; candidates next to q. */
+static void accept_at_its_edges(void **state)
+{
+    (void)state;
+    enum { MAX = 67 };
+    sotto_rng rng = test_rng(test_seed(), 46);
+    const sotto_sample_kernels *k[3];
+    const size_t tiers = all_kernels(k);
+    static const struct {
+        unsigned bits;
+        uint64_t q;
+    } moduli[] = {{2, 3}, {3, 5}, {16, 65521}, {50, ((uint64_t)1 << 49) + 1}, {50, ((uint64_t)1 << 50) - 27},
+                  {61, ((uint64_t)1 << 60) + 1}, {61, ((uint64_t)1 << 61) - 1}};
+    for (size_t m = 0; m < ARRAY_LEN(moduli); m++) {
+        const unsigned bits = moduli[m].bits;
+        const uint64_t q = moduli[m].q, noise = UINT64_MAX << bits; /* the bits that are cut off */
+        for (size_t count = 0; count <= MAX; count++) {
+            uint64_t good[MAX + 1], bad[MAX + 1], mixed[MAX + 1];
+            for (size_t i = 0; i < count; i++) {
+                const uint64_t high = test_u64(&rng) & noise;
+                good[i] = high | (test_below(&rng, 2) ? q - 1 : test_below(&rng, q));
+                bad[i] = high | (test_below(&rng, 2) ? q : ~noise);
+                mixed[i] = test_below(&rng, 2) ? good[i] : bad[i];
+            }
+            for (size_t t = 0; t < tiers; t++) {
+                check_accept(k[t], good, count, bits, q);
+                check_accept(k[t], bad, count, bits, q);
+                check_accept(k[t], mixed, count, bits, q);
+                if (count > 0) { /* all but the last, the last alone */
+                    uint64_t kept = good[count - 1];
+                    good[count - 1] = bad[count - 1];
+                    check_accept(k[t], good, count, bits, q);
+                    good[count - 1] = kept;
+                    kept = bad[count - 1];
+                    bad[count - 1] = good[count - 1];
+                    check_accept(k[t], bad, count, bits, q);
+                    bad[count - 1] = kept;
+                }
+            }
+        }
+        for (unsigned pattern = 0; pattern < 256; pattern++) {
+            uint64_t words[13];
+            for (size_t i = 0; i < ARRAY_LEN(words); i++)
+                words[i] = (test_u64(&rng) & noise) | (pattern >> i % 8 & 1 ? q - 1 - i % 2 : q);
+            for (size_t t = 0; t < tiers; t++)
+                check_accept(k[t], words, ARRAY_LEN(words), bits, q);
+        }
+    }
 }
 
 static void assert_flat(const uint64_t *observed, size_t cells, uint64_t count)
@@ -175,11 +272,18 @@ static void ternary_cells_are_thirds(void **state)
 {
     (void)state;
     const uint64_t third = UINT64_MAX / 3; /* 2^64 = 3 third + 1 */
-    const uint64_t words[] = {0, third, third + 1, 2 * third, 2 * third + 1, UINT64_MAX};
-    const int64_t want[] = {-1, -1, 0, 0, 1, 1};
-    int64_t out[6];
-    sotto_ternary_from_words(out, words, 6);
-    assert_memory_equal(out, want, sizeof want);
+    const uint64_t words[] = {
+        0, third - 1, third, third + 1, 2 * third - 1, 2 * third, 2 * third + 1, 2 * third + 2, UINT64_MAX,
+    };
+    const int64_t want[] = {-1, -1, -1, 0, 0, 0, 1, 1, 1};
+    const sotto_sample_kernels *k[3];
+    const size_t tiers = all_kernels(k);
+    for (size_t t = 0; t < tiers; t++) {
+        int64_t out[ARRAY_LEN(words)];
+        memcpy(out, words, sizeof out);
+        k[t]->ternary(out, ARRAY_LEN(words));
+        assert_memory_equal(out, want, sizeof want);
+    }
 }
 
 static void ternary_is_flat(void **state)
@@ -215,8 +319,8 @@ static long double probability(int j)
 
 static int64_t error_of(uint64_t word)
 {
-    int64_t out;
-    sotto_error_from_words(&out, &word, 1);
+    int64_t out = (int64_t)word;
+    sotto_sample_kernels_ref.error(&out, 1);
     return out;
 }
 
@@ -246,6 +350,75 @@ static void error_table_recomputed(void **state)
     }
     assert_int_equal(error_of(UINT64_MAX), -SOTTO_ERROR_BOUND);
     assert_int_equal(error_of(UINT64_MAX - 1), SOTTO_ERROR_BOUND);
+}
+
+/* Words within two of every step of either table, both signs, and random ones, moved through the lanes by every count:
+ * each tier as the portable one gives them one at a time. */
+static void small_tiers_agree(void **state)
+{
+    (void)state;
+    enum { MAX = 300, GUARD = 8 };
+    sotto_rng rng = test_rng(test_seed(), 47);
+    const sotto_sample_kernels *k[3];
+    const size_t tiers = all_kernels(k);
+    uint64_t words[MAX];
+    size_t special = 0;
+    for (size_t j = 0; j < SOTTO_ERROR_BOUND; j++)
+        for (uint64_t d = 0; d < 8; d++)
+            words[special++] = 2 * sotto_error_cumulative[j] - 4 + d;
+    for (uint64_t d = 0; d < 4; d++) {
+        words[special++] = UINT64_MAX / 3 - 1 + d;
+        words[special++] = UINT64_MAX / 3 * 2 - 1 + d;
+        words[special++] = d;
+        words[special++] = UINT64_MAX - d;
+        words[special++] = UINT64_MAX / 2 - 1 + d;
+    }
+    assert_true(special < MAX);
+    for (size_t i = special; i < MAX; i++)
+        words[i] = test_u64(&rng);
+
+    int64_t want[2][MAX], out[MAX + 2 * GUARD];
+    for (size_t i = 0; i < MAX; i++) {
+        want[0][i] = want[1][i] = (int64_t)words[i];
+        sotto_sample_kernels_ref.ternary(&want[0][i], 1);
+        sotto_sample_kernels_ref.error(&want[1][i], 1);
+        assert_true(want[0][i] * want[0][i] <= 1 && want[1][i] * want[1][i] <= SOTTO_ERROR_BOUND * SOTTO_ERROR_BOUND);
+    }
+    for (size_t t = 0; t < tiers; t++)
+        for (size_t count = 0; count <= MAX; count++)
+            for (size_t which = 0; which < 2; which++) {
+                const size_t from = MAX - count;
+                memset(out, 0x77, sizeof out);
+                memcpy(out + GUARD, words + from, count * sizeof *out);
+                (which ? k[t]->error : k[t]->ternary)(out + GUARD, count);
+                assert_memory_equal(out + GUARD, want[which] + from, count * sizeof *out);
+                for (size_t i = 0; i < GUARD; i++)
+                    assert_true(out[i] == 0x7777777777777777 && out[GUARD + count + i] == 0x7777777777777777);
+            }
+}
+
+/* The whole samplers: the same polynomials under every tier, at lengths on both sides of the words drawn at a time. */
+static void every_tier_samples_alike(void **state)
+{
+    (void)state;
+    enum { N = 2100 };
+    static const uint32_t lengths[] = {0, 1, 2, 7, 8, 9, 1023, 1024, 1025, 2048, N};
+    static int (*const samplers[])(int64_t *, uint32_t, const sotto_rng *) = {sotto_sample_ternary, sotto_sample_error};
+    const uint64_t seed = test_seed();
+    for (size_t s = 0; s < ARRAY_LEN(samplers); s++)
+        for (size_t l = 0; l < ARRAY_LEN(lengths); l++) {
+            int64_t want[N + 1], out[N + 1];
+            for (int tier = SOTTO_TIER_PORTABLE; tier <= SOTTO_TIER_IFMA; tier++) {
+                sotto_rng rng = test_rng(seed, 48);
+                memset(out, 0x33, sizeof out);
+                sotto_cpu_force_tier((sotto_tier)tier);
+                assert_ok(samplers[s](out, lengths[l], &rng));
+                if (tier == SOTTO_TIER_PORTABLE)
+                    memcpy(want, out, sizeof want);
+                assert_memory_equal(out, want, sizeof want);
+            }
+            sotto_cpu_force_tier(SOTTO_TIER_IFMA);
+        }
 }
 
 static void error_has_its_distribution(void **state)
@@ -347,11 +520,14 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(uniform_known_answers),
         cmocka_unit_test(uniform_by_definition),
+        cmocka_unit_test(accept_at_its_edges),
         cmocka_unit_test(uniform_is_flat),
         cmocka_unit_test(uniform_depends_on_its_seed_alone),
         cmocka_unit_test(ternary_cells_are_thirds),
         cmocka_unit_test(ternary_is_flat),
         cmocka_unit_test(error_table_recomputed),
+        cmocka_unit_test(small_tiers_agree),
+        cmocka_unit_test(every_tier_samples_alike),
         cmocka_unit_test(error_has_its_distribution),
         cmocka_unit_test(small_samples_are_fresh_and_follow_the_rng),
         cmocka_unit_test(failing_rng),
