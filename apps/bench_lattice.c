@@ -14,7 +14,7 @@
 
 /* ---- ring ----------------------------------------------------------------------------------------------------------------- */
 
-#define TERMS 16 /* of a sum of products, each in memory of its own as a layer's ciphertexts and weights are */
+#define TERMS 8 /* of a sum of products, each in memory of its own as a layer's ciphertexts and weights are */
 
 typedef struct ring_ctx {
     sotto_rns *rns;

@@ -31,7 +31,7 @@ static void fill_places(uint32_t *place, uint32_t n)
                 reversed |= (index[row] >> b & 1) << (bits - 1 - b);
             place[row * (n / 2) + i] = reversed;
         }
-        power = 3 * power % (2 * n);
+        power = 3 * power & (2 * n - 1);
     }
 }
 
@@ -99,7 +99,7 @@ int sotto_bfv_batch_decode(int64_t *x, const sotto_bfv_batch *b, const uint64_t 
     return SOTTO_OK;
 }
 
-/* ---- products and sums with plaintexts ------------------------------------------------------------------------------------ */
+/* ---- operations with plaintexts ----------------------------------------------------------------------------------------- */
 
 int sotto_bfv_plain_from(sotto_bfv_plain *out, const sotto_bfv_params *p, const uint64_t *m)
 {

@@ -14,8 +14,8 @@ uint32_t sotto_bfv_galois_row(const sotto_bfv_params *p, long step)
     uint32_t left = (uint32_t)(reduced < 0 ? reduced + (long)order : reduced), g = 1, power = 3;
     for (; left != 0; left >>= 1) {
         if (left & 1)
-            g = (uint32_t)((uint64_t)g * power % (2 * n));
-        power = (uint32_t)((uint64_t)power * power % (2 * n));
+            g = g * power & (2 * n - 1);
+        power = power * power & (2 * n - 1);
     }
     return g;
 }
@@ -47,8 +47,8 @@ void sotto_bfv_galois_order(uint32_t *order, uint32_t n, uint32_t g)
 {
     const unsigned bits = (unsigned)__builtin_ctz(n);
     for (uint32_t i = 0; i < n; i++) {
-        uint64_t e = 2 * (uint64_t)reverse_bits(i, bits) + 1;
-        order[i] = reverse_bits((uint32_t)(g * e % (2 * n)) >> 1, bits);
+        uint32_t e = 2 * reverse_bits(i, bits) + 1;
+        order[i] = reverse_bits((g * e & (2 * n - 1)) >> 1, bits);
     }
 }
 

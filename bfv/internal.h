@@ -22,10 +22,10 @@ void sotto_bfv_secret_key_finish(sotto_bfv_secret_key *sk, const sotto_bfv_param
 SOTTO_MUST_CHECK int sotto_bfv_rerandomise(sotto_bfv_ct *ct, const sotto_bfv_params *p, const sotto_bfv_public_key *pk,
                                            const sotto_rng *rng);
 
-/* ---- products and key switching: only where the parameters have a special prime P ------------------------------------------ */
+/* ---- products and key switching: only where the parameters have a special prime P --------------------------------------- */
 
-/* Conversions between the ciphertexts' basis Q, the special prime P and an auxiliary basis R >= Q/2 or so, of as few primes of 50 bits
- * as reach that; multiply.c explains the first four. */
+/* Conversions between the ciphertexts' basis Q, the special prime P and the auxiliary basis R (params.c); multiply.c
+ * explains the first four. */
 typedef struct sotto_bfv_conversions {
     sotto_convert *lift;   /* x mod Q -> t x mod R */
     sotto_convert *scale;  /* y mod Q -> the weights of y' = round(R y / Q) mod R */
@@ -55,8 +55,8 @@ typedef enum sotto_bfv_switch_mode {
     SOTTO_BFV_ADD_BOTH,
     SOTTO_BFV_REPLACE_C1 /* c1 is not read: it was d */
 } sotto_bfv_switch_mode;
-/* x += round(sum_i d_i (b_i, a_i) / P): adds d s' under s. d: coefficient form; d_ntt: its transform or NULL. x in either form,
- * leaves in NTT form; d and d_ntt are not parts of it. `room`: sotto_bfv_add_switched_words(p) words. */
+/* x += round(sum_i d_i (b_i, a_i) / P): adds d s' under s. d: coefficient form; d_ntt: its transform or NULL. x in either
+ * form, leaves in NTT form; d and d_ntt are not parts of it. `room`: sotto_bfv_add_switched_words(p) words. */
 void sotto_bfv_add_switched(sotto_bfv_ct *x, const sotto_bfv_params *p, sotto_bfv_switch_mode mode, const uint64_t *d,
                             const uint64_t *d_ntt, const sotto_bfv_switch_key *key, uint64_t *room);
 size_t sotto_bfv_add_switched_words(const sotto_bfv_params *p);

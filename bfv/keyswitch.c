@@ -149,8 +149,8 @@ size_t sotto_bfv_add_switched_words(const sotto_bfv_params *p)
 }
 
 /* Both sums of products modulo one prime, the one of limb j (k: the special prime). */
-static void sums(uint64_t *out0, uint64_t *out1, const sotto_bfv_params *p, size_t j, const uint64_t *d, const uint64_t *d_ntt,
-                 const sotto_bfv_switch_key *key, uint64_t *digits)
+static void sums(uint64_t *out0, uint64_t *out1, const sotto_bfv_params *p, size_t j, const uint64_t *d,
+                 const uint64_t *d_ntt, const sotto_bfv_switch_key *key, uint64_t *digits)
 {
     const sotto_rns *rns = sotto_bfv_rns(p);
     const size_t k = sotto_rns_count(rns), n = sotto_bfv_n(p);
@@ -171,8 +171,8 @@ static void sums(uint64_t *out0, uint64_t *out1, const sotto_bfv_params *p, size
     sotto_ntt_dot_pair(ntt, out0, out1, b, a, digit, k);
 }
 
-/* Since b and a hold 1/P modulo Q already, the sums s0, s1 modulo Q are S/P for the integer S = sum d_i b_i, and round(S/P) =
- * S/P - r/P with r = S mod P about zero, known from the sum modulo P. */
+/* Since b and a hold 1/P modulo Q already, the sums s0, s1 modulo Q are S/P for the integer S = sum d_i b_i, and
+ * round(S/P) = S/P - r/P with r = S mod P about zero, known from the sum modulo P. */
 void sotto_bfv_add_switched(sotto_bfv_ct *x, const sotto_bfv_params *p, sotto_bfv_switch_mode mode, const uint64_t *d,
                             const uint64_t *d_ntt, const sotto_bfv_switch_key *key, uint64_t *room)
 {
@@ -185,7 +185,8 @@ void sotto_bfv_add_switched(sotto_bfv_ct *x, const sotto_bfv_params *p, sotto_bf
     for (size_t c = 0; c < 2; c++) {
         const int adds = c == 0 || mode == SOTTO_BFV_ADD_BOTH;
         sotto_ntt_inverse(sotto_rns_ntt(sotto_bfv_special(p), 0), sum[c] + k * n);
-        sotto_convert_run(sotto_bfv_conversions_of(p)->divide, rest, n, sum[c] + k * n, n, adds && !x->ntt ? part[c] : NULL, n);
+        const uint64_t *addend = adds && !x->ntt ? part[c] : NULL;
+        sotto_convert_run(sotto_bfv_conversions_of(p)->divide, rest, n, sum[c] + k * n, n, addend, n);
         sotto_poly_forward(rns, rest);
         if (adds && x->ntt)
             sotto_poly_add(rns, rest, rest, part[c]);

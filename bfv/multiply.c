@@ -1,14 +1,14 @@
 /* Products of ciphertexts x and y with parts modulo Q about zero.
  *
- * y is scaled to y' = round(R y / Q), so that y'(s) = (R/Q) y(s) + rho(s). The product z of x and y', three parts, is taken
- * modulo Q R, and w = round(t z / R) modulo Q is the result: multiples of Q R in z become multiples of t Q. With y(s) = (Q/t) m_y +
- * v_y + Q K_y and the like for x,
+ * y is scaled to y' = round(R y / Q), so that y'(s) = (R/Q) y(s) + rho(s). The product z of x and y', three parts, is
+ * taken modulo Q R, and w = round(t z / R) modulo Q is the result: multiples of Q R in z become multiples of t Q. With
+ * y(s) = (Q/t) m_y + v_y + Q K_y and the like for x,
  *
  *     (t/R) x(s) y'(s) = x(s) m_y + t x(s) K_y + t x(s) (v_y/Q + rho(s)/R)
  *                      = (Q/t) m_x m_y + [v_x (m_y + t K_y) + t (x(s)/Q) (v_y + (Q/R) rho(s))]  modulo Q,
  *
- * an encryption of m_x m_y whose noise bfv/noise.c bounds. The choice of representatives shows in K alone, so that the small
- * inaccuracy of conversions where a value is near half its modulus only widens the range of K by 2^-41.
+ * an encryption of m_x m_y whose noise bfv/noise.c bounds. The choice of representatives shows in K alone, so that the
+ * small inaccuracy of conversions where a value is near half its modulus only widens the range of K by 2^-41.
  *
  * Constants are folded so that no word is multiplied by itself outside a conversion or the tensor product:
  *     modulo r_j: X = t x, Y = the weight of y' (y' times (R/r_j)^-1): products are weights of t z modulo R;
@@ -26,9 +26,9 @@ int sotto_bfv_conversions_new(sotto_bfv_conversions *c, const sotto_bfv_params *
 {
     const sotto_rns *q = sotto_bfv_rns(p), *r = sotto_bfv_auxiliary(p), *special = sotto_bfv_special(p);
     const size_t k = sotto_rns_count(q), l = sotto_rns_count(r);
-    uint64_t weight_q[SOTTO_RNS_MAX], weight_r[SOTTO_RNS_MAX], r_mod_q[SOTTO_RNS_MAX], q_mod_r[SOTTO_RNS_MAX], p_mod_q[SOTTO_RNS_MAX];
-    uint64_t scale_in[SOTTO_RNS_MAX], scale_out[SOTTO_RNS_MAX], lift_out[SOTTO_RNS_MAX], back_out[SOTTO_RNS_MAX], down_out[SOTTO_RNS_MAX],
-        divide_out[SOTTO_RNS_MAX];
+    uint64_t weight_q[SOTTO_RNS_MAX], r_mod_q[SOTTO_RNS_MAX], p_mod_q[SOTTO_RNS_MAX], scale_in[SOTTO_RNS_MAX];
+    uint64_t back_out[SOTTO_RNS_MAX], down_out[SOTTO_RNS_MAX], divide_out[SOTTO_RNS_MAX];
+    uint64_t weight_r[SOTTO_RNS_MAX], q_mod_r[SOTTO_RNS_MAX], scale_out[SOTTO_RNS_MAX], lift_out[SOTTO_RNS_MAX];
     sotto_convert_weights(q, weight_q);
     sotto_convert_weights(r, weight_r);
     sotto_convert_product(r, r_mod_q, q);
@@ -89,10 +89,17 @@ int sotto_bfv_relin_key_new(sotto_bfv_switch_key *key, const sotto_bfv_params *p
     return status;
 }
 
-/* d0 = x0 y0, d1 = x0 y1 + x1 y0, d2 = x1 y1 modulo one prime, then the inverse transforms. d0 and d1 replace x0 and x1, d2
- * replaces y1; y0 is lost, and so is `room` (n words). */
-static void tensor(const sotto_ntt *ntt, uint64_t *x0, uint64_t *x1, uint64_t *y0, uint64_t *y1, uint64_t *room)
+/* d0 = x0 y0, d1 = x0 y1 + x1 y0, d2 = x1 y1 modulo one prime: coefficients from coefficients, or from the transforms of
+ * x0 and x1 where `x_ntt`. All of one prime in a row, so that its tables stay in the cache. d0 and d1 replace x0 and x1,
+ * d2 replaces y1; y0 is lost, and so is `room` (n words). */
+static void tensor(const sotto_ntt *ntt, uint64_t *x0, uint64_t *x1, int x_ntt, uint64_t *y0, uint64_t *y1, uint64_t *room)
 {
+    if (!x_ntt) {
+        sotto_ntt_forward(ntt, x0);
+        sotto_ntt_forward(ntt, x1);
+    }
+    sotto_ntt_forward(ntt, y0);
+    sotto_ntt_forward(ntt, y1);
     sotto_ntt_mul(ntt, room, x0, y1);
     sotto_ntt_mac(ntt, room, x1, y0);
     sotto_ntt_mul(ntt, x0, x0, y0);
@@ -136,17 +143,13 @@ static void multiply(sotto_bfv_ct *x, const sotto_bfv_params *p, const sotto_bfv
         if (!square)
             coeff = coefficients(q, room->coeff, x_part[i], x->ntt);
         sotto_convert_run(c->lift, room->x_r[i], n, coeff, n, NULL, n);
-        sotto_poly_forward(r, room->x_r[i]);
-        sotto_poly_forward(r, room->y_r[i]);
-        sotto_poly_forward(q, room->y_q[i]);
     }
-    for (size_t i = 0; i < 2 && !x->ntt; i++)
-        sotto_poly_forward(q, x_part[i]);
     for (size_t j = 0; j < sotto_rns_count(r); j++)
-        tensor(sotto_rns_ntt(r, j), room->x_r[0] + j * n, room->x_r[1] + j * n, room->y_r[0] + j * n, room->y_r[1] + j * n,
-               room->limb);
+        tensor(sotto_rns_ntt(r, j), room->x_r[0] + j * n, room->x_r[1] + j * n, 0, room->y_r[0] + j * n,
+               room->y_r[1] + j * n, room->limb);
     for (size_t i = 0; i < sotto_rns_count(q); i++)
-        tensor(sotto_rns_ntt(q, i), x->c0 + i * n, x->c1 + i * n, room->y_q[0] + i * n, room->y_q[1] + i * n, room->limb);
+        tensor(sotto_rns_ntt(q, i), x->c0 + i * n, x->c1 + i * n, x->ntt, room->y_q[0] + i * n, room->y_q[1] + i * n,
+               room->limb);
     sotto_convert_run(c->down, x->c0, n, room->x_r[0], n, x->c0, n);
     sotto_convert_run(c->down, x->c1, n, room->x_r[1], n, x->c1, n);
     sotto_convert_run(c->down, room->y_q[1], n, room->y_r[1], n, room->y_q[1], n);

@@ -13,14 +13,15 @@
  * probability 2 exp(-11^2 / 2) < 2^-86, which leaves 2^22 for the unions that products and sums take. */
 #define TAIL 11.0
 
-/* The same for the value f(zeta) of a polynomial with independent coefficients of variance V (Gaussian, uniform or ternary:
- * sub-Gaussian with that variance). In any direction of the complex plane it is sub-Gaussian with variance n V / 2, as the squared
- * cosines of the angles of zeta^i sum to n/2. A value longer than r reaches r cos(pi/16) in one of 16 directions, so
- * |f(zeta)| > 8.7 sqrt(n V) has probability at most 16 exp(-8.7^2 cos^2(pi/16)) < 2^-101, 2^-86 for all zeta at once. */
+/* The same for the value f(zeta) of a polynomial with independent coefficients of variance V (Gaussian, uniform or
+ * ternary: sub-Gaussian with that variance). In any direction of the complex plane it is sub-Gaussian with variance n V /
+ * 2, as the squared cosines of the angles of zeta^i sum to n/2. A value longer than r reaches r cos(pi/16) in one of 16
+ * directions, so |f(zeta)| > 8.7 sqrt(n V) has probability at most 16 exp(-8.7^2 cos^2(pi/16)) < 2^-101, 2^-86 for all
+ * zeta at once. */
 #define CANONICAL_TAIL 8.7
 
-/* What a variance, a bound on the coefficients and one on the values at the zeta make. Coefficients are means of such values, so that
- * the second bound is one on coefficients too. */
+/* What a variance, a bound on the coefficients and one on the values at the zeta make. Coefficients are means of such
+ * values, so that the second bound is one on coefficients too. */
 static sotto_bfv_noise from(double variance, double bound, double canonical, unsigned degree)
 {
     sotto_bfv_noise x = {log2(variance) / 2, log2(fmin(bound, canonical)), log2(canonical), degree};
@@ -117,7 +118,8 @@ sotto_bfv_noise sotto_bfv_noise_mod_switch(sotto_bfv_noise x, const sotto_bfv_pa
     return sotto_bfv_noise_add(divided(x, log_q), rounding(p));
 }
 
-/* -sum_i d_i e_i / P + r0 + r1 s, the digits d_i uniform in [-q_i/2, q_i/2]. The bound holds for any digits of that size. */
+/* -sum_i d_i e_i / P + r0 + r1 s, the digits d_i uniform in [-q_i/2, q_i/2]. The bound holds for any digits of that
+ * size. */
 sotto_bfv_noise sotto_bfv_noise_switch(sotto_bfv_noise x, const sotto_bfv_params *p)
 {
     const sotto_rns *rns = sotto_bfv_rns(p);
@@ -134,13 +136,13 @@ sotto_bfv_noise sotto_bfv_noise_switch(sotto_bfv_noise x, const sotto_bfv_params
     return sotto_bfv_noise_add(x, sotto_bfv_noise_add(errors, rounding(p)));
 }
 
-/* The steps of multiply.c give v = t (v_x W_y + W_x u - v_x u / Q) + r0 + r1 s + r2 s^2 with u = v_y + (Q/R) (rho0 + rho1 s) and
- * W = y'(s)/R, x(s)/Q, sums of two parts uniform in [-1/2, 1/2], the second times s.
+/* The steps of multiply.c give v = t (v_x W_y + W_x u - v_x u / Q) + r0 + r1 s + r2 s^2 with u = v_y + (Q/R) (rho0 + rho1
+ * s) and W = y'(s)/R, x(s)/Q, sums of two parts uniform in [-1/2, 1/2], the second times s.
  *
- * Variances. With f of degree d in s, f = g s^d for a random g of variance V: at a random zeta |s|^2 is close to exponentially
- * distributed with mean 2n/3, whose d-th moment is d! (2n/3)^d. One more factor s multiplies the variance by (d + 1) 2n/3, not by
- * 2n/3. Hence that of v_x W_y, per coefficient: n V (1/12 + (d + 1) n/18). With x = y both terms are equal, and their sum has
- * twice the variance. */
+ * Variances. With f of degree d in s, f = g s^d for a random g of variance V: at a random zeta |s|^2 is close to
+ * exponentially distributed with mean 2n/3, whose d-th moment is d! (2n/3)^d. One more factor s multiplies the variance
+ * by (d + 1) 2n/3, not by 2n/3. Hence that of v_x W_y, per coefficient: n V (1/12 + (d + 1) n/18). With x = y both terms
+ * are equal, and their sum has twice the variance. */
 static sotto_bfv_noise product(sotto_bfv_noise x, sotto_bfv_noise y, const sotto_bfv_params *p, double correlation)
 {
     const double n = sotto_bfv_n(p), log_t = log2((double)sotto_bfv_t(p)), log_q = sotto_rns_log2(sotto_bfv_rns(p));

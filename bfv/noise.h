@@ -24,8 +24,8 @@ sotto_bfv_noise sotto_bfv_noise_public(const sotto_bfv_params *p);
 sotto_bfv_noise sotto_bfv_noise_add(sotto_bfv_noise x, sotto_bfv_noise y);
 /* Product by a plaintext whose coefficients have Euclidean norm `norm2` and sum of magnitudes `norm1`. */
 sotto_bfv_noise sotto_bfv_noise_mul_plain(sotto_bfv_noise x, double norm2, double norm1);
-/* Sum with, product by a plaintext of n words in [0, t) (bfv/batch.h), on average a uniform one with mean 0: where t is even and tiny,
- * coefficients about zero have mean -1/2, and the deviation may be some bits more. */
+/* Sum with, product by a plaintext of n words in [0, t) (bfv/batch.h), on average a uniform one with mean 0: where t is
+ * even and tiny, coefficients about zero have mean -1/2, and the deviation may be some bits more. */
 sotto_bfv_noise sotto_bfv_noise_add_plain(sotto_bfv_noise x, const sotto_bfv_params *p);
 sotto_bfv_noise sotto_bfv_noise_mul_message(sotto_bfv_noise x, const sotto_bfv_params *p);
 /* After sotto_bfv_mul(x, p, y, .) of independent ciphertexts (the bounds: of any two), and sotto_bfv_square. */

@@ -88,8 +88,8 @@ static void release_ring(shared_ring *ring)
     sotto_free(ring);
 }
 
-/* The basis R of products: not below Q/2, of primes that are not in Q. As few as primes of 50 bits give, and of 46 bits, which are
- * faster, where as many of these suffice. */
+/* The basis R of products: not below Q/2, of primes that are not in Q. As few as primes of 50 bits give, and of 46 bits,
+ * which are faster, where as many of these suffice. */
 static int make_auxiliary(shared_ring *ring)
 {
     const double log_r = sotto_rns_log2(ring->rns) - 1;

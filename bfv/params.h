@@ -30,10 +30,10 @@ SOTTO_MUST_CHECK int sotto_bfv_params_new(sotto_bfv_params **out, uint32_t n, co
  * set. */
 SOTTO_MUST_CHECK int sotto_bfv_params_from_bits(sotto_bfv_params **out, uint32_t n, const unsigned *prime_bits,
                                                 size_t prime_count, uint64_t t);
-/* Parameters for products of ciphertexts and for rotations as well (bfv/multiply.h, bfv/galois.h). Ciphertexts live modulo Q as
- * above, the keys of these operations modulo Q P: log2(Q P) is what the table must admit. `special` = P is a prime like the
- * others, different from them; it should be as long as the longest of them, for the noise of a key switch is about
- * max q_i / P (bfv/noise.h). */
+/* Parameters for products of ciphertexts and for rotations as well (bfv/multiply.h, bfv/galois.h). Ciphertexts live
+ * modulo Q as above, the keys of these operations modulo Q P: log2(Q P) is what the table must admit. `special` = P is a
+ * prime like the others, different from them; it should be as long as the longest of them, for the noise of a key switch
+ * is about max q_i / P (bfv/noise.h). */
 SOTTO_MUST_CHECK int sotto_bfv_params_new_special(sotto_bfv_params **out, uint32_t n, const uint64_t *primes,
                                                   size_t prime_count, uint64_t special, uint64_t t);
 SOTTO_MUST_CHECK int sotto_bfv_params_from_bits_special(sotto_bfv_params **out, uint32_t n, const unsigned *prime_bits,

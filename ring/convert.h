@@ -35,8 +35,8 @@ void sotto_convert_weights(const sotto_rns *b, uint64_t *w);
 /* r[j] = A mod b_j, A the product of `of`: one word per prime of `modulo`. */
 void sotto_convert_product(const sotto_rns *of, uint64_t *r, const sotto_rns *modulo);
 
-/* The lift of one digit: out[j] = X mod q in [0, 4q) for the X in (-a/2, a/2) with X = x[j] mod a, x[j] in [0, a), both moduli
- * odd. Constant time; out may equal x. */
+/* The lift of one digit: out[j] = X mod q in [0, 4q) for the X in (-a/2, a/2) with X = x[j] mod a, x[j] in [0, a), both
+ * moduli odd. Constant time; out may equal x. */
 void sotto_convert_lift(uint64_t *out, const uint64_t *x, size_t count, const sotto_modulus *a, const sotto_modulus *q);
 
 #endif

@@ -5,10 +5,10 @@
 #include "lib/cpu.h"
 #include "ring/convert.h"
 
-/* Fractions y/a are taken in units of 2^-47: with a of b bits and mu = floor(2^(47 + b) / a) < 2^48,
- * f = floor(y mu / 2^b) is short of 2^47 y/a by less than y/2^b + 1 < 2. A sum of k <= 16 stays below 2^51 and is short by less
- * than 2k units, so v is right or, where X is within k 2^-46 A of A/2, possibly one too small. Every tier computes this very
- * f, so that all give the same words. */
+/* Fractions y/a are taken in units of 2^-47: with a of b bits and mu = floor(2^(47 + b) / a) < 2^48, f = floor(y mu /
+ * 2^b) is short of 2^47 y/a by less than y/2^b + 1 < 2. A sum of k <= 16 stays below 2^51 and is short by less than 2k
+ * units, so v is right or, where X is within k 2^-46 A of A/2, possibly one too small. Every tier computes this very f,
+ * so that all give the same words. */
 #define SOTTO_CONVERT_UNIT 47
 
 typedef struct sotto_convert_source {

@@ -3,8 +3,8 @@
 
 #define TILE 64u /* values at a time: their weights stay in the first cache */
 
-/* z mod q for z < 2^(b + 63), b = bits(q), with a reciprocal of one word. h = floor(z / 2^(b-1)) < 2^64 and
- * mu = floor(2^(63+b) / q) < 2^64: h mu / 2^64 > z/q - 2^(b-1)/q - h/2^64 > z/q - 2, so its floor is short of floor(z/q) by at
+/* z mod q for z < 2^(b + 63), b = bits(q), with a reciprocal of one word. h = floor(z / 2^(b-1)) < 2^64 and mu =
+ * floor(2^(63+b) / q) < 2^64: h mu / 2^64 > z/q - 2^(b-1)/q - h/2^64 > z/q - 2, so its floor is short of floor(z/q) by at
  * most 2 and the remainder is below 3q < 2^63. */
 static inline uint64_t reduce_narrow(sotto_u128 z, const sotto_modulus *m)
 {
@@ -13,9 +13,9 @@ static inline uint64_t reduce_narrow(sotto_u128 z, const sotto_modulus *m)
     return sotto_mod_once(sotto_mod_once(r, 2 * m->q), m->q);
 }
 
-/* sum_i y_i term_i + v minus (+ addend). With y_i < 2^58 and k <= 16: below 16 2^58 2^b + 16 2^b + 2^b < 2^(b + 63), which is
- * what reduce_narrow takes; longer primes: below 16 (2^61 - 1)^2 + 17 2^61 < 2^128. `k` and `narrow` are constants where this
- * is inlined. */
+/* sum_i y_i term_i + v minus (+ addend). With y_i < 2^58 and k <= 16: below 16 2^58 2^b + 16 2^b + 2^b < 2^(b + 63),
+ * which is what reduce_narrow takes; longer primes: below 16 (2^61 - 1)^2 + 17 2^61 < 2^128. `k` and `narrow` are
+ * constants where this is inlined. */
 static inline void sums(uint64_t *out, const uint64_t *y, const uint64_t *v, const sotto_convert_target *t, size_t k, int narrow,
                         const uint64_t *addend, size_t count)
 {

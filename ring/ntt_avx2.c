@@ -6,6 +6,7 @@
 #include <immintrin.h>
 
 #define LANES 4
+#define PAIRS 2
 
 typedef __m256d vec;
 typedef unsigned long long ivec __attribute__((vector_size(32)));

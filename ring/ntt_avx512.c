@@ -8,10 +8,8 @@
 
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 
-#ifndef PAIRS
-#define PAIRS 2
-#endif
-enum { LANES = 8, LAST_LAYERS = 3, N_MIN = 2 * PAIRS * LANES };
+/* PAIRS pairs of vectors go through the last layers side by side, since one alone waits for its own results. */
+enum { LANES = 8, LAST_LAYERS = 3, PAIRS = 4, N_MIN = 2 * PAIRS * LANES };
 
 /* Constant factors in Shoup's form, sotto_shoup lane by lane. */
 typedef struct factor {

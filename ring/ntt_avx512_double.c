@@ -6,6 +6,7 @@
 #include "ring/ntt_avx512_internal.h"
 
 #define LANES 8
+#define PAIRS 4
 
 typedef __m512d vec;
 typedef words8 ivec;

@@ -1,12 +1,12 @@
-/* Kernels for primes q < 2^50 in double-precision floating point: what the AVX2 and the AVX-512 tier share. The
- * file that includes this one defines LANES, the types vec (doubles) and ivec (64-bit words), and what has no
- * operator: load, store, broadcast, from_words, to_residue, fused multiply-add, the exchanges of lanes for the last
- * layers.
+/* Kernels for primes q < 2^50 in double-precision floating point: what the AVX2 and the AVX-512 tier share. The file
+ * that includes this one defines LANES, the types vec (doubles) and ivec (64-bit words), and what has no operator:
+ * load, store, broadcast, from_words, to_residue, fused multiply-add, the exchanges of lanes for the last layers; and
+ * PAIRS, how many pairs of vectors go through the last layers side by side, since one alone waits for its own results.
  *
  * Current cores start two fused multiply-adds per cycle, while a product of 64-bit words takes ten instructions and
- * more on vectors that have no such multiplication. Exact products from it after Dekker, 1971, modular ones after van der
- * Hoeven, Lecerf and Quintin, "Modular SIMD arithmetic in Mathemagix", 2016. Residues are signed here: x stands for
- * x mod q, with |x| a small multiple of q. All values are integers of at most 2^53 in magnitude, hence exact, but
+ * more on vectors that have no such multiplication. Exact products from it after Dekker, 1971, modular ones after van
+ * der Hoeven, Lecerf and Quintin, "Modular SIMD arithmetic in Mathemagix", 2016. Residues are signed here: x stands
+ * for x mod q, with |x| a small multiple of q. All values are integers of at most 2^53 in magnitude, hence exact, but
  * for products, which are kept as a rounded one and its error.
  *
  * The rounding mode is the default one, to nearest. No operation meets a subnormal number, the one kind of operand
@@ -21,10 +21,7 @@
 
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 
-#ifndef PAIRS
-#define PAIRS 2
-#endif
-enum { DOUBLE_BITS_MAX = 50, DOUBLE_N_MIN = 2*PAIRS * LANES };
+enum { DOUBLE_BITS_MAX = 50, DOUBLE_N_MIN = 2 * PAIRS * LANES };
 
 /* A constant factor: w in (-q/2, q/2) and w/q rounded to nearest, |ratio| <= 1/2, off by at most 2^-55. */
 typedef struct factor {

@@ -16,8 +16,8 @@ static const unsigned bits_8192[] = {43, 43, 44, 44};
 #define SPECIAL_8192 44
 
 /* fixture_new with a special prime; for the prime t = 1 mod 2n also *batch, where that is not NULL. */
-__attribute__((unused)) static fixture special_new(uint32_t n, const unsigned *bits, size_t count, unsigned special, uint64_t t,
-                                                   sotto_bfv_batch **batch, const sotto_rng *rng)
+__attribute__((unused)) static fixture special_new(uint32_t n, const unsigned *bits, size_t count, unsigned special,
+                                                   uint64_t t, sotto_bfv_batch **batch, const sotto_rng *rng)
 {
     fixture f = {.n = n, .t = t, .rng = rng};
     assert_ok(sotto_bfv_params_from_bits_special(&f.p, n, bits, count, special, t));
@@ -74,7 +74,8 @@ __attribute__((unused)) static int64_t *slots_new(const fixture *f)
     return x;
 }
 
-__attribute__((unused)) static sotto_bfv_ct encrypted_slots(const fixture *f, const sotto_bfv_batch *b, const int64_t *x, int public)
+__attribute__((unused)) static sotto_bfv_ct encrypted_slots(const fixture *f, const sotto_bfv_batch *b, const int64_t *x,
+                                                            int public)
 {
     uint64_t *m = words_new(f->n);
     assert_ok(sotto_bfv_batch_encode(m, b, x, f->n));
@@ -92,7 +93,8 @@ __attribute__((unused)) static int64_t reduced(sotto_i128 x, uint64_t t)
 }
 
 /* How many slots of ct are not those of x modulo t. */
-__attribute__((unused)) static uint32_t wrong_slots(const fixture *f, const sotto_bfv_batch *b, const sotto_bfv_ct *ct, const int64_t *x)
+__attribute__((unused)) static uint32_t wrong_slots(const fixture *f, const sotto_bfv_batch *b, const sotto_bfv_ct *ct,
+                                                    const int64_t *x)
 {
     uint64_t *m = words_new(f->n);
     int64_t *got = calloc(f->n, sizeof *got);
@@ -108,7 +110,8 @@ __attribute__((unused)) static uint32_t wrong_slots(const fixture *f, const sott
 }
 
 /* Every pair (b_i, a_i) of the key hides g_i from with an error of at most 19 in magnitude, the same modulo all primes. */
-__attribute__((unused)) static void assert_switch_key(const fixture *f, const sotto_bfv_switch_key *key, const uint64_t *from)
+__attribute__((unused)) static void assert_switch_key(const fixture *f, const sotto_bfv_switch_key *key,
+                                                      const uint64_t *from)
 {
     const sotto_rns *rns = sotto_bfv_rns(f->p), *special = sotto_bfv_special(f->p);
     const size_t k = sotto_rns_count(rns), n = f->n;

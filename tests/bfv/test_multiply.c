@@ -144,8 +144,9 @@ static void test_degenerate(void **state)
     fixture_free(&f);
 }
 
-/* A polynomial of growing degree at random slots, as deep as the prediction admits: each result is right, and its noise within the
- * bound. Then on until decryption fails: it fails only where the prediction has said so, and the measured budget shows it. */
+/* A polynomial of growing degree at random slots, as deep as the prediction admits: each result is right, and its noise
+ * within the bound. Then on until decryption fails: it fails only where the prediction has said so, and the measured
+ * budget shows it. */
 static void run_depth(uint32_t n, const unsigned *bits, size_t count, unsigned special, uint64_t t, int least)
 {
     sotto_rng rng = test_rng(seed, 4);
@@ -158,7 +159,7 @@ static void run_depth(uint32_t n, const unsigned *bits, size_t count, unsigned s
     sotto_bfv_noise nx = sotto_bfv_noise_symmetric(f.p), ny = sotto_bfv_noise_public(f.p);
     int depth = 0, promised = 0;
     uint32_t wrong = 0;
-    for (; wrong == 0 && depth < 20; depth++) {
+    for (; wrong == 0 && depth < 40; depth++) {
         switch (depth % 3) { /* x y, then x^2 + y, then (x + y) y */
         case 1:
             assert_ok(sotto_bfv_square(&x, f.p, &relin));
@@ -210,8 +211,13 @@ static void test_depth(void **state)
     run_depth(4096, bits_4096, 2, 37, 65537, 1);
     run_depth(8192, bits_8192, 4, SPECIAL_8192, 65537, 3);
     run_depth(8192, wide, 3, 61, 114689, 2);
-    if (getenv("SOTTO_TEST_LONG") != NULL)
-        run_depth(16384, bits_16384, 7, 55, 65537, 8);
+    if (getenv("SOTTO_TEST_LONG") != NULL) {
+        unsigned widest[15];
+        for (size_t i = 0; i < 15; i++)
+            widest[i] = 54;
+        run_depth(16384, bits_16384, 7, 54, 65537, 8);
+        run_depth(32768, widest, 15, 61, 786433, 15);
+    }
 }
 
 /* Fixed coins give these words on every machine and tier. */
@@ -316,8 +322,9 @@ int main(void)
 {
     seed = test_seed();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_definition), cmocka_unit_test(test_forms), cmocka_unit_test(test_degenerate), cmocka_unit_test(test_depth),
-        cmocka_unit_test(test_known_answer), cmocka_unit_test(test_key), cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_definition), cmocka_unit_test(test_forms),        cmocka_unit_test(test_degenerate),
+        cmocka_unit_test(test_depth),      cmocka_unit_test(test_known_answer), cmocka_unit_test(test_key),
+        cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

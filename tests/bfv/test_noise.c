@@ -165,9 +165,7 @@ static void test_algebra(void **state)
     sotto_bfv_params_free(p);
 }
 
-/* ---- products, key switches, plaintexts, slots: noise v = [t phase]_Q / t, for noise that is far from Q / 2t ----------------------- */
-
-static double worst_excess = -INFINITY, worst_average; /* over a test; for the message of a failure */
+/* ---- products, key switches, plaintexts, slots: v = [t phase]_Q / t, for noise that is far from Q / 2t ------------------ */
 
 /* Coefficients, and the values at a few complex roots of X^n + 1, of the noise of ct against the prediction. */
 static void check_noise(const char *what, const fixture *f, const sotto_bfv_ct *ct, sotto_bfv_noise predicted)
@@ -203,8 +201,6 @@ static void check_noise(const char *what, const fixture *f, const sotto_bfv_ct *
         }
         log_value = fmax(log_value, log2(hypot(re, im)));
     }
-    worst_excess = fmax(worst_excess, log_max - predicted.log_bound);
-    worst_average = fmax(worst_average, fabs(log_rms - predicted.log_sigma));
     if (log_max > predicted.log_bound || fabs(log_rms - predicted.log_sigma) > 3 || log_value > predicted.log_canonical)
         fail_msg("%s: noise max 2^%.2f (bound 2^%.2f), rms 2^%.2f (predicted 2^%.2f), canonical 2^%.2f (bound 2^%.2f)", what, log_max,
                  predicted.log_bound, log_rms, predicted.log_sigma, log_value, predicted.log_canonical);
@@ -273,8 +269,8 @@ static void special_round(const fixture *f, const fixture *below, const key_set 
     free(m);
 }
 
-/* {18, 18} and a special prime that is long enough; then one that is too short, so that the errors of keys weigh; new keys now
- * and then. */
+/* {18, 18} and a special prime that is long enough; then one that is too short, so that the errors of keys weigh; new
+ * keys now and then. */
 static void test_special_predictions(void **state)
 {
     (void)state;
@@ -302,8 +298,8 @@ static void test_special_predictions(void **state)
     assert_int_equal(trials, 2 * rounds * SPECIAL_CHECKS); /* 200 of each or 10,000 */
 }
 
-/* Chains of products as deep as they go: the average stays predicted, for the powers of the secret are counted. Uneven primes; an
- * R that is hardly longer than Q. */
+/* Chains of products as deep as they go: the average stays predicted, for the powers of the secret are counted. Uneven
+ * primes; an R that is hardly longer than Q. */
 static void test_depth(void **state)
 {
     (void)state;

@@ -205,7 +205,8 @@ static void test_special(void **state)
     sotto_bfv_params_free(q);
 }
 
-/* The second basis of products: as few primes as 50 bits allow, of 46 where that costs none; none of them in Q; the widest set. */
+/* The second basis of products: as few primes as 50 bits allow, of 46 where that costs none; none of them in Q; the
+ * widest set. */
 static void test_auxiliary(void **state)
 {
     (void)state;

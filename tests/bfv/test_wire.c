@@ -472,7 +472,8 @@ static void test_no_memory(void **state)
     fixture_free(&f);
 }
 
-/* Keys for key switching under parameters that they were not made for: another prime, fewer of them, another special prime, none. */
+/* Keys for key switching under parameters that they were not made for: another prime, fewer of them, another special
+ * prime, none. */
 static void test_special_parameters(void **state)
 {
     (void)state;
@@ -482,7 +483,8 @@ static void test_special_parameters(void **state)
         uint32_t n;
         size_t count;
         unsigned bits[2], special;
-    } others[] = {{2048, 2, {16, 18}, 18}, {2048, 1, {17}, 18}, {2048, 2, {17, 18}, 16}, {4096, 2, {17, 18}, 18}, {2048, 2, {18, 17}, 17}};
+    } others[] = {{2048, 2, {16, 18}, 18}, {2048, 1, {17}, 18},     {2048, 2, {17, 18}, 16},
+                  {4096, 2, {17, 18}, 18}, {2048, 2, {18, 17}, 17}};
     for (int kind = SWITCH; kind < KINDS; kind++) {
         object x = make(kind, &f, NULL), y;
         size_t len;
@@ -490,7 +492,8 @@ static void test_special_parameters(void **state)
         sotto_bfv_params *p = NULL;
         sotto_writer w;
         for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
-            assert_ok(sotto_bfv_params_from_bits_special(&p, others[i].n, others[i].bits, others[i].count, others[i].special, 100));
+            assert_ok(sotto_bfv_params_from_bits_special(&p, others[i].n, others[i].bits, others[i].count, others[i].special,
+                                                         100));
             assert_status(SOTTO_ERR_FORMAT, decode(&y, kind, p, data, len));
             sotto_bfv_params_free(p);
         }
@@ -553,6 +556,40 @@ static void test_galois_fields(void **state)
     fixture_free(&f);
 }
 
+/* The bytes of every kind of object for fixed coins: a change of the format, or of what the seeds give, shows here. */
+static void test_known_bytes(void **state)
+{
+    (void)state;
+    static const char *const digests[KINDS] = {
+        [PK] = "462fdd3027a71eefeb821c1926a15c424d00b96c8bd069832b0eb0bd0be72be1",
+        [SEEDED] = "008a93497480aaab800d03727982231d218beb832995c6aad1f88bdcbd1370a6",
+        [CT] = "76c3b410668a013b2fcbce4ccb1730c4ae1336a8641883fc30af4926dd31864b",
+        [SK] = "3a7c4ba706659a12adadf5870781c1976ff0981faed6acf0a2d2093db626c344",
+        [SWITCH] = "a62647bc498f39a2133c5b7a0b1dc52f5a18d5a1ba0ba3394f47ceb7dbadf06b",
+        [GALOIS] = "cf3d63c573a03e93ace688352dd05b4a57f06220ce065867509f5700d929b116",
+    };
+    sotto_prg prg;
+    sotto_rng rng = fixed_rng(&prg, 10);
+    fixture f = set_new(3, &rng);
+    uint64_t *m = words_new(f.n);
+    for (uint32_t i = 0; i < f.n; i++)
+        m[i] = i % f.t;
+    for (int kind = 0; kind < KINDS; kind++) {
+        object x = make(kind, &f, m);
+        size_t len;
+        unsigned char hash[32];
+        char hex[65];
+        uint8_t *data = encode(&len, kind, f.p, &x);
+        assert_int_equal(crypto_generichash(hash, sizeof hash, data, len, NULL, 0), 0);
+        sodium_bin2hex(hex, sizeof hex, hash, sizeof hash);
+        assert_string_equal(hex, digests[kind]);
+        unmake(kind, &x);
+        free(data);
+    }
+    free(m);
+    fixture_free(&f);
+}
+
 /* Keys and ciphertexts that have travelled do what the originals do, to the bit. */
 static void test_interchange(void **state)
 {
@@ -610,6 +647,7 @@ int main(void)
         cmocka_unit_test(test_no_memory),
         cmocka_unit_test(test_special_parameters),
         cmocka_unit_test(test_galois_fields),
+        cmocka_unit_test(test_known_bytes),
         cmocka_unit_test(test_interchange),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

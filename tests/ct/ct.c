@@ -19,8 +19,7 @@
 #include "bfv/galois.h"
 #include "bfv/multiply.h"
 #include "bfv/wire.h"
-#include "garble/gadgets.h"
-#include "garble/halfgates.h"
+#include "garble/garbling.h"
 #include "lib/cpu.h"
 #include "lib/mem.h"
 #include "lib/prg.h"
@@ -461,35 +460,45 @@ static void case_aes(void)
     require(verdict);
 }
 
+/* Gates of all kinds, whole batches and parts of them, both schemes. */
 static void case_garble(void)
 {
-    enum { INSTANCES = 67, U = 6, INPUTS = 2 * (U - 1) };
-    static sotto_block zero[INPUTS * INSTANCES], in[INPUTS * INSTANCES], tables[2 * (U - 1) * INSTANCES], out_zero[INSTANCES], out[INSTANCES];
+    enum { INSTANCES = 67, INPUTS = 4 };
+    static sotto_block zero[INPUTS * INSTANCES], in[INPUTS * INSTANCES], out_zero[INSTANCES], out[INSTANCES];
+    static uint8_t tables[(2 * 32 + 16) * INSTANCES];
     const sotto_rng rng = secret_rng();
-    const sotto_hash hash = {.domain = SOTTO_DOMAIN_GARBLE};
     sotto_circuit c;
-    sotto_block offset;
-    uint8_t bit[INPUTS];
-    require(sotto_circuit_sign(&c, U) == SOTTO_OK);
-    require(sotto_rng_fill(&rng, zero, sizeof zero) == SOTTO_OK && sotto_rng_fill(&rng, &offset, sizeof offset) == SOTTO_OK);
-    require(sotto_rng_fill(&rng, bit, sizeof bit) == SOTTO_OK);
-    offset.w[0] |= 1;
-    for (size_t i = 0; i < INPUTS * INSTANCES; i++) {
-        in[i] = sotto_block_xor(zero[i], sotto_block_and(offset, sotto_ct_mask(bit[i / INSTANCES] & 1u)));
-    }
-    require(sotto_garble(&c, &hash, offset, 9, INSTANCES, zero, tables, out_zero) == SOTTO_OK);
-    SOTTO_DECLASSIFY(tables, sizeof tables); /* sent */
-    require(sotto_evaluate(&c, &hash, 9, INSTANCES, in, tables, out) == SOTTO_OK);
-    SOTTO_DECLASSIFY(bit, sizeof bit); /* to compare */
-    SOTTO_DECLASSIFY(out, sizeof out);
-    SOTTO_DECLASSIFY(out_zero, sizeof out_zero);
-    for (size_t i = 0; i < INPUTS; i++) {
-        bit[i] &= 1;
-    }
-    uint8_t want;
-    require(sotto_circuit_run(&c, &want, bit) == SOTTO_OK);
-    for (size_t i = 0; i < INSTANCES; i++) {
-        require((sotto_permute_bit(out[i]) ^ sotto_permute_bit(out_zero[i])) == want);
+    sotto_circuit_init(&c, 2, 2);
+    const uint32_t x = sotto_gate_and(&c, 0, 2), y = sotto_gate_and_eval(&c, sotto_gate_not(&c, 1), 3);
+    sotto_circuit_output(&c, sotto_gate_not(&c, sotto_gate_and(&c, sotto_gate_xor(&c, x, y), sotto_gate_not(&c, x))));
+    for (int scheme = 0; scheme < SOTTO_GARBLE_SCHEMES; scheme++) {
+        sotto_garbling *g;
+        sotto_block offset;
+        uint8_t bit[INPUTS], want;
+        require(sotto_garbling_new(&g, &c, (sotto_garble_scheme)scheme) == SOTTO_OK);
+        const sotto_garble_job job = {g, {.domain = SOTTO_DOMAIN_GARBLE}, 9, INSTANCES};
+        require(sotto_rng_fill(&rng, zero, sizeof zero) == SOTTO_OK && sotto_rng_fill(&rng, &offset, sizeof offset) == SOTTO_OK);
+        require(sotto_rng_fill(&rng, bit, sizeof bit) == SOTTO_OK);
+        offset.w[0] |= 1;
+        for (size_t i = 0; i < INPUTS * INSTANCES; i++) {
+            zero[i] = sotto_label_known(zero[i], 0);
+            in[i] = sotto_block_xor(zero[i], sotto_block_and(offset, sotto_ct_mask(bit[i / INSTANCES] & 1u)));
+        }
+        require(sotto_garble_bytes(&job) <= sizeof tables);
+        require(sotto_garble_tables(&job, offset, zero, tables, out_zero) == SOTTO_OK);
+        SOTTO_DECLASSIFY(tables, sizeof tables); /* sent */
+        require(sotto_garble_evaluate(&job, in, tables, out) == SOTTO_OK);
+        SOTTO_DECLASSIFY(bit, sizeof bit); /* to compare */
+        SOTTO_DECLASSIFY(out, sizeof out);
+        SOTTO_DECLASSIFY(out_zero, sizeof out_zero);
+        for (size_t i = 0; i < INPUTS; i++) {
+            bit[i] &= 1;
+        }
+        require(sotto_circuit_run(&c, &want, bit) == SOTTO_OK);
+        for (size_t i = 0; i < INSTANCES; i++) {
+            require((sotto_permute_bit(out[i]) ^ sotto_permute_bit(out_zero[i])) == want);
+        }
+        sotto_garbling_free(g);
     }
     sotto_circuit_free(&c);
 }
@@ -541,6 +550,7 @@ static int secret_party_fill(void *ctx, void *out, size_t len)
 enum { OTS = 200 };
 static sotto_block ot_message[2][OTS], ot_out[OTS];
 static uint8_t ot_choice[OTS / 8];
+static sotto_ot_kind ot_kind;
 
 static int ot_side(sotto_chan *inner, void *ctx)
 {
@@ -549,7 +559,7 @@ static int ot_side(sotto_chan *inner, void *ctx)
     const sotto_rng rng = {secret_party_fill, &seeded};
     sotto_chan chan = open_chan(inner);
     sotto_ot *ot = NULL;
-    int status = sotto_ot_new(&ot, &chan, &rng, fixture_salt, party, SOTTO_OT_IKNP);
+    int status = sotto_ot_new(&ot, &chan, &rng, fixture_salt, party, ot_kind);
     if (status == SOTTO_OK) {
         status = party == 0 ? sotto_ot_chosen_send(ot, &chan, OTS, ot_message[0], ot_message[1])
                             : sotto_ot_chosen_recv(ot, &chan, ot_choice, OTS, ot_out);
@@ -561,16 +571,23 @@ static int ot_side(sotto_chan *inner, void *ctx)
 
 static void case_ot(void)
 {
+    static const sotto_ot_kind kinds[] = {SOTTO_OT_IKNP, SOTTO_OT_SOFTSPOKEN2, SOTTO_OT_SOFTSPOKEN5, SOTTO_OT_SOFTSPOKEN8, SOTTO_OT_FERRET};
     const sotto_rng rng = secret_rng();
-    int party[2] = {0, 1}, status[2];
-    require(sotto_rng_fill(&rng, ot_message, sizeof ot_message) == SOTTO_OK && sotto_rng_fill(&rng, ot_choice, sizeof ot_choice) == SOTTO_OK);
-    test_two_party(ot_side, &party[0], ot_side, &party[1], status);
-    require(status[0] == SOTTO_OK && status[1] == SOTTO_OK);
-    SOTTO_DECLASSIFY(ot_message, sizeof ot_message); /* to compare */
-    SOTTO_DECLASSIFY(ot_choice, sizeof ot_choice);
-    SOTTO_DECLASSIFY(ot_out, sizeof ot_out);
-    for (size_t i = 0; i < OTS; i++) {
-        require(memcmp(&ot_out[i], &ot_message[sotto_bit(ot_choice, i)][i], sizeof *ot_out) == 0);
+    /* Ferret makes two million OTs at once: half a minute under Valgrind. */
+    const size_t count = sizeof kinds / sizeof *kinds - (getenv("SOTTO_TEST_LONG") == NULL);
+    for (size_t k = 0; k < count; k++) {
+        int party[2] = {0, 1}, status[2];
+        ot_kind = kinds[k];
+        require(sotto_rng_fill(&rng, ot_message, sizeof ot_message) == SOTTO_OK);
+        require(sotto_rng_fill(&rng, ot_choice, sizeof ot_choice) == SOTTO_OK);
+        test_two_party(ot_side, &party[0], ot_side, &party[1], status);
+        require(status[0] == SOTTO_OK && status[1] == SOTTO_OK);
+        SOTTO_DECLASSIFY(ot_message, sizeof ot_message); /* to compare */
+        SOTTO_DECLASSIFY(ot_choice, sizeof ot_choice);
+        SOTTO_DECLASSIFY(ot_out, sizeof ot_out);
+        for (size_t i = 0; i < OTS; i++) {
+            require(memcmp(&ot_out[i], &ot_message[sotto_bit(ot_choice, i)][i], sizeof *ot_out) == 0);
+        }
     }
 }
 

@@ -39,14 +39,16 @@ static void write_seeds(const char *folder)
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
-    const char *seeds = NULL;
+    /* libFuzzer starts itself anew to merge or minimise, without the arguments that are taken away here. */
+    static const char variable[] = "SOTTO_FUZZ_TARGET";
+    const char *seeds = NULL, *name = getenv(variable);
     int kept = 1;
     for (int i = 1; i < *argc; i++) {
         char *arg = (*argv)[i];
         if (strcmp(arg, "-list") == 0) {
             list();
         } else if (strncmp(arg, "-target=", 8) == 0) {
-            target = fuzz_find(arg + 8);
+            name = arg + 8;
         } else if (strncmp(arg, "-seeds=", 7) == 0) {
             seeds = arg + 7;
         } else {
@@ -54,7 +56,8 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
         }
     }
     *argc = kept;
-    if (target == NULL) {
+    target = name != NULL ? fuzz_find(name) : NULL;
+    if (target == NULL || setenv(variable, name, 1) != 0) {
         (void)fprintf(stderr, "-target=NAME is missing or unknown; -list prints the names\n");
         exit(2);
     }

@@ -121,11 +121,44 @@ static void every_count(void **state)
     const sotto_rng rng = test_rng(test_seed(), 2);
 
     (void)state;
-    for (int tier = SOTTO_TIER_PORTABLE; tier <= SOTTO_TIER_AVX2; tier++) {
+    for (int tier = SOTTO_TIER_PORTABLE; tier <= SOTTO_TIER_IFMA; tier++) {
         sotto_cpu_force_tier((sotto_tier)tier);
         for (unsigned per = 1; per <= MAX_PER; per++) {
             for (size_t count = 0; count <= MAX_COUNT; count += tier == SOTTO_TIER_PORTABLE ? 9 : 1)
                 check_blocks(&rng, count, per);
+        }
+    }
+    sotto_cpu_force_tier(SOTTO_TIER_IFMA);
+}
+
+/* Pairs are two hashes under one tweak; out0 may be x. */
+static void pairs(void **state)
+{
+    enum { MAX = 100 };
+    const sotto_rng rng = test_rng(test_seed(), 3);
+    const sotto_block guard = {{0x1234567812345678, 0x1234567812345678}};
+    sotto_block x[MAX], offset, out[2][MAX + 1];
+
+    (void)state;
+    for (int tier = SOTTO_TIER_PORTABLE; tier <= SOTTO_TIER_IFMA; tier++) {
+        sotto_cpu_force_tier((sotto_tier)tier);
+        for (size_t count = 0; count <= MAX; count += tier == SOTTO_TIER_PORTABLE ? 25 : 1) {
+            const sotto_hash h = example(&rng);
+            const uint64_t counter = test_u64(&rng);
+            assert_ok(sotto_rng_fill(&rng, x, sizeof x));
+            assert_ok(sotto_rng_fill(&rng, &offset, sizeof offset));
+            out[0][count] = out[1][count] = guard;
+            sotto_hash_pairs(&h, 5, 6, counter, out[0], out[1], x, offset, count);
+            for (size_t i = 0; i < count; i++) {
+                const sotto_block want[2] = {reference_hash(&h, 5, 6, counter + i, x[i]),
+                                             reference_hash(&h, 5, 6, counter + i, sotto_block_xor(x[i], offset))};
+                assert_memory_equal(&want[0], &out[0][i], sizeof want[0]);
+                assert_memory_equal(&want[1], &out[1][i], sizeof want[1]);
+            }
+            for (unsigned j = 0; j < 2; j++)
+                assert_memory_equal(&guard, &out[j][count], sizeof guard);
+            sotto_hash_pairs(&h, 5, 6, counter, x, out[1], x, offset, count);
+            assert_memory_equal(out[0], x, count * sizeof *x);
         }
     }
     sotto_cpu_force_tier(SOTTO_TIER_IFMA);
@@ -138,6 +171,7 @@ int main(void)
         cmocka_unit_test(keys),
         cmocka_unit_test(every_tweak_bit_counts),
         cmocka_unit_test(every_count),
+        cmocka_unit_test(pairs),
     };
     return cmocka_run_group_tests_name("lib/hash", tests, NULL, NULL);
 }
