@@ -3,7 +3,8 @@
 
 #include "apps/bench.h"
 #include "garble/gadgets.h"
-#include "garble/halfgates.h"
+#include "garble/garbling.h"
+#include "garble/library.h"
 #include "lib/ct.h"
 #include "lib/mem.h"
 #include "nn/secure/unit.h"
@@ -65,26 +66,22 @@ static int done(party_ctx *c, int waits)
 static int base_ot(party_ctx *c)
 {
     sotto_ot *ot = NULL;
-    int status = sotto_ot_new(&ot, &c->pair.chan, &c->rng, bench_salt, c->pair.party);
+    int status = sotto_ot_new(&ot, &c->pair.chan, &c->rng, bench_salt, c->pair.party, SOTTO_OT_IKNP);
     sotto_ot_free(ot);
     return status == SOTTO_OK ? done(c, c->pair.party == 0) : status;
 }
 
-/* Party 0 receives. keys: hashed as well. */
-static int extend(party_ctx *c, int keys)
+/* Party 0 receives. random: choices of the extension's own. */
+static int extend(party_ctx *c, int random)
 {
+    sotto_chan *chan = &c->pair.chan;
     uint64_t first = 0;
     int status;
     if (c->pair.party == 0) {
-        status = sotto_ot_recv(c->ot, &c->pair.chan, c->choices, c->count, c->blocks, &first);
-        if (status == SOTTO_OK && keys) {
-            sotto_ot_keys_recv(c->ot, first, c->count, 0, c->blocks, c->blocks + c->count);
-        }
+        status = random ? sotto_ot_recv_random(c->ot, chan, c->choices, c->count, c->blocks, &first)
+                        : sotto_ot_recv(c->ot, chan, c->choices, c->count, c->blocks, &first);
     } else {
-        status = sotto_ot_send(c->ot, &c->pair.chan, c->count, c->blocks, &first);
-        if (status == SOTTO_OK && keys) {
-            sotto_ot_keys_send(c->ot, first, c->count, 0, c->blocks, c->blocks + c->count, c->blocks + 2 * c->count);
-        }
+        status = random ? sotto_ot_send_random(c->ot, chan, c->count, c->blocks, &first) : sotto_ot_send(c->ot, chan, c->count, c->blocks, &first);
     }
     return status == SOTTO_OK ? done(c, c->pair.party == 0) : status;
 }
@@ -94,9 +91,17 @@ static int cot(party_ctx *c)
     return extend(c, 0);
 }
 
-static int rot(party_ctx *c)
+static int random_cot(party_ctx *c)
 {
     return extend(c, 1);
+}
+
+static int rot(party_ctx *c)
+{
+    uint64_t first = 0;
+    const int status = c->pair.party == 0 ? sotto_ot_recv_keys(c->ot, &c->pair.chan, c->choices, c->count, c->blocks, &first)
+                                          : sotto_ot_send_keys(c->ot, &c->pair.chan, c->count, c->blocks, c->blocks + c->count, &first);
+    return status == SOTTO_OK ? done(c, c->pair.party == 0) : status;
 }
 
 static int chosen(party_ctx *c)
@@ -106,12 +111,22 @@ static int chosen(party_ctx *c)
     return status == SOTTO_OK ? done(c, c->pair.party == 0) : status;
 }
 
+/* Of correlated OT, choices are given but for ferret.cot, where they are random. */
 static const struct ot_row {
     const char *name, *unit;
+    sotto_ot_kind kind;
     int (*act)(party_ctx *c);
     size_t count;
-} ot_rows[] = {{"base.128", "ms", base_ot, 0}, {"iknp.cot", "M/s", cot, 1u << 18}, {"iknp.rot", "M/s", rot, 1u << 18},
-               {"iknp.ot", "M/s", chosen, 1u << 18}};
+} ot_rows[] = {{"base.128", "ms", SOTTO_OT_IKNP, base_ot, 0},
+               {"iknp.cot", "M/s", SOTTO_OT_IKNP, cot, 1u << 22},
+               {"iknp.rot", "M/s", SOTTO_OT_IKNP, rot, 1u << 22},
+               {"iknp.ot", "M/s", SOTTO_OT_IKNP, chosen, 1u << 20},
+               {"softspoken2.cot", "M/s", SOTTO_OT_SOFTSPOKEN2, cot, 1u << 22},
+               {"softspoken4.cot", "M/s", SOTTO_OT_SOFTSPOKEN4, cot, 1u << 22},
+               {"softspoken4.rot", "M/s", SOTTO_OT_SOFTSPOKEN4, rot, 1u << 22},
+               {"softspoken8.cot", "M/s", SOTTO_OT_SOFTSPOKEN8, cot, 1u << 21},
+               {"ferret.cot", "M/s", SOTTO_OT_FERRET, random_cot, 1u << 22},
+               {"ferret.chosen", "M/s", SOTTO_OT_FERRET, cot, 1u << 22}};
 
 int bench_ot(bench *b)
 {
@@ -132,7 +147,7 @@ int bench_ot(bench *b)
             status = sotto_rng_fill(&c.rng, c.choices, c.count / 8 + 1);
         }
         if (status == SOTTO_OK && r->count > 0) {
-            status = sotto_ot_new(&c.ot, &c.pair.chan, &c.rng, bench_salt, c.pair.party);
+            status = sotto_ot_new(&c.ot, &c.pair.chan, &c.rng, bench_salt, c.pair.party, r->kind);
         }
         if (status == SOTTO_OK && c.pair.party == 1) {
             status = follow(&c);
@@ -151,63 +166,73 @@ int bench_ot(bench *b)
 
 /* ---- garble: ns per AND gate ------------------------------------------------------------------------------------------------- */
 
-#define INSTANCES 4096
-
 typedef struct garble_ctx {
     sotto_circuit circuit;
-    sotto_hash hash;
-    sotto_block offset, *in, *tables, *out;
-    uint64_t first;
+    sotto_garble_job job;
+    sotto_block offset, *in, *out;
+    uint8_t *tables;
     bench_pair pair;
 } garble_ctx;
 
+/* Tables as they are made for a peer, 1 MB at a time, and then dropped. */
+static int drop_bytes(void *ctx, const void *data, size_t len)
+{
+    (void)ctx;
+    (void)data;
+    (void)len;
+    return SOTTO_OK;
+}
+
+static int drop_flush(void *ctx)
+{
+    (void)ctx;
+    return SOTTO_OK;
+}
+
 static int garble(void *ctx)
 {
+    static const sotto_chan_ops ops = {drop_bytes, NULL, drop_flush, NULL};
     garble_ctx *c = ctx;
-    c->first += INSTANCES;
-    return sotto_garble(&c->circuit, &c->hash, c->offset, c->first, INSTANCES, c->in, c->tables, c->out);
+    sotto_chan nowhere = {.ops = &ops};
+    c->job.first += c->job.instances;
+    return sotto_garble_send(&c->job, c->offset, c->in, &nowhere, c->out);
 }
 
 static int evaluate(void *ctx)
 {
     garble_ctx *c = ctx;
-    return sotto_evaluate(&c->circuit, &c->hash, c->first, INSTANCES, c->in, c->tables, c->out);
+    return sotto_garble_evaluate(&c->job, c->in, c->tables, c->out);
 }
 
-static size_t table_bytes(const garble_ctx *c)
-{
-    return sotto_garble_table_blocks(&c->circuit, INSTANCES) * sizeof(sotto_block);
-}
-
-/* Party 1 garbles and sends tables, party 0 receives and evaluates. */
+/* Party 1 garbles, party 0 evaluates what comes. */
 static int loopback(void *ctx)
 {
     garble_ctx *c = ctx;
+    c->job.first += c->job.instances;
     if (c->pair.party == 1) {
-        int status = garble(c);
-        if (status == SOTTO_OK) {
-            status = sotto_chan_send(&c->pair.chan, c->tables, table_bytes(c));
-        }
-        return status == SOTTO_OK ? sotto_chan_flush(&c->pair.chan) : status;
+        return sotto_garble_send(&c->job, c->offset, c->in, &c->pair.chan, c->out);
     }
     if (!bench_step(&c->pair)) {
         return sotto_fail(SOTTO_ERR_PEER, "the second party is gone");
     }
-    const int status = sotto_chan_recv(&c->pair.chan, c->tables, table_bytes(c));
-    return status == SOTTO_OK ? evaluate(c) : status;
+    return sotto_garble_recv(&c->job, c->in, &c->pair.chan, c->out);
 }
 
-static int garble_rows(bench *b, garble_ctx *c, const char *name)
+static int garble_rows(bench *b, garble_ctx *c, sotto_garble_scheme scheme, const char *circuit)
 {
     static const struct {
         const char *name;
         int (*call)(void *ctx);
-    } rows[] = {{"halfgates.garble", garble}, {"halfgates.evaluate", evaluate}, {"halfgates.loopback", loopback}};
-    const bench_param params[] = {{"circuit", name, 0}, {"ands", NULL, c->circuit.and_count}, {"instances", NULL, INSTANCES}, {0}};
+    } rows[SOTTO_GARBLE_SCHEMES][3] = {
+        {{"halfgates.garble", garble}, {"halfgates.evaluate", evaluate}, {"halfgates.loopback", loopback}},
+        {{"threehalves.garble", garble}, {"threehalves.evaluate", evaluate}, {"threehalves.loopback", loopback}}};
+    const double ands = (double)c->circuit.and_count + c->circuit.and_eval_count;
+    const bench_param params[] = {{"circuit", circuit, 0}, {"ands", NULL, ands}, {"instances", NULL, (double)c->job.instances}, {0}};
     int status = SOTTO_OK;
     for (size_t i = 0; i < 3 && status == SOTTO_OK; i++) {
+        const char *name = rows[scheme][i].name;
         const int two = i == 2;
-        if (!bench_wants(b, rows[i].name)) {
+        if (!bench_wants(b, name)) {
             continue;
         }
         if (two) {
@@ -218,8 +243,8 @@ static int garble_rows(bench *b, garble_ctx *c, const char *name)
                 status = loopback(c);
             }
         } else if (status == SOTTO_OK) {
-            status = bench_measure(b, &(bench_row){.name = rows[i].name, .unit = "ns", .items = (double)c->circuit.and_count * INSTANCES,
-                                                   .call = rows[i].call, .ctx = c, .params = params, .chan = two ? &c->pair.chan : NULL});
+            status = bench_measure(b, &(bench_row){.name = name, .unit = "ns", .items = ands * (double)c->job.instances,
+                                                   .call = rows[scheme][i].call, .ctx = c, .params = params, .chan = two ? &c->pair.chan : NULL});
         }
         if (two) {
             status = bench_pair_end(&c->pair, status);
@@ -228,21 +253,39 @@ static int garble_rows(bench *b, garble_ctx *c, const char *name)
     return status;
 }
 
-int bench_garble(bench *b)
+static int build_sign6(sotto_circuit *c)
 {
-    static const char *const names[] = {"sign6", "sign20"};
-    static const unsigned u[] = {6, 20};
+    return sotto_circuit_sign(c, 6);
+}
+
+static int build_sign20(sotto_circuit *c)
+{
+    return sotto_circuit_sign(c, 20);
+}
+
+static const struct garble_circuit {
+    const char *name;
+    int (*build)(sotto_circuit *c);
+    size_t instances;
+} garble_circuits[] = {{"aes128", sotto_circuit_aes128, 64}, {"sign6", build_sign6, 65536}, {"sign20", build_sign20, 16384}};
+
+static int garble_circuit_rows(bench *b, const struct garble_circuit *k, sotto_garble_scheme scheme)
+{
     const sotto_rng rng = sotto_rng_system();
-    int status = SOTTO_OK;
-    for (size_t i = 0; i < 2 && status == SOTTO_OK; i++) {
-        garble_ctx c = {.hash = {bench_salt, SOTTO_DOMAIN_GARBLE, 1}};
-        status = sotto_circuit_sign(&c.circuit, u[i]);
-        const size_t labels = (size_t)sotto_circuit_inputs(&c.circuit) * INSTANCES;
+    garble_ctx c = {.job = {.hash = {bench_salt, SOTTO_DOMAIN_GARBLE, 1}, .instances = k->instances}};
+    sotto_garbling *g = NULL;
+    int status = k->build(&c.circuit);
+    if (status == SOTTO_OK) {
+        status = sotto_garbling_new(&g, &c.circuit, scheme);
+    }
+    if (status == SOTTO_OK) {
+        c.job.g = g;
+        const size_t labels = (size_t)sotto_circuit_inputs(&c.circuit) * k->instances;
         c.in = sotto_calloc(labels, sizeof *c.in);
-        c.tables = sotto_calloc(sotto_garble_table_blocks(&c.circuit, INSTANCES), sizeof *c.tables);
-        c.out = sotto_calloc(INSTANCES, sizeof *c.out);
-        if (status == SOTTO_OK && (c.in == NULL || c.tables == NULL || c.out == NULL)) {
-            status = sotto_fail(SOTTO_ERR_MEMORY, "no memory for %d circuits", INSTANCES);
+        c.tables = sotto_calloc(sotto_garble_bytes(&c.job), 1);
+        c.out = sotto_calloc(c.circuit.output_count, k->instances * sizeof *c.out);
+        if (c.in == NULL || c.tables == NULL || c.out == NULL) {
+            status = sotto_fail(SOTTO_ERR_MEMORY, "no memory for %zu circuits", k->instances);
         }
         if (status == SOTTO_OK) {
             status = sotto_rng_fill(&rng, c.in, labels * sizeof *c.in);
@@ -252,12 +295,27 @@ int bench_garble(bench *b)
         }
         c.offset.w[0] |= 1;
         if (status == SOTTO_OK) {
-            status = garble_rows(b, &c, names[i]);
+            status = sotto_garble_tables(&c.job, c.offset, c.in, c.tables, c.out);
         }
-        sotto_circuit_free(&c.circuit);
-        sotto_free(c.in);
-        sotto_free(c.tables);
-        sotto_free(c.out);
+        if (status == SOTTO_OK) {
+            status = garble_rows(b, &c, scheme, k->name);
+        }
+    }
+    sotto_circuit_free(&c.circuit);
+    sotto_garbling_free(g);
+    sotto_free(c.in);
+    sotto_free(c.tables);
+    sotto_free(c.out);
+    return status;
+}
+
+int bench_garble(bench *b)
+{
+    int status = SOTTO_OK;
+    for (int scheme = 0; scheme < SOTTO_GARBLE_SCHEMES; scheme++) {
+        for (size_t i = 0; i < sizeof garble_circuits / sizeof *garble_circuits && status == SOTTO_OK; i++) {
+            status = garble_circuit_rows(b, &garble_circuits[i], (sotto_garble_scheme)scheme);
+        }
     }
     return status;
 }
@@ -270,7 +328,7 @@ static int relu_prepare(party_ctx *c)
     int status;
     if (c->pair.party == 0) {
         sotto_unit_client_free(c->client);
-        status = sotto_unit_client_new(&c->client, &c->plan, c->ot, chan, &c->rng);
+        status = sotto_unit_client_new(&c->client, &c->plan, c->ot, chan);
         if (status == SOTTO_OK) {
             status = sotto_unit_client_choose(c->client, c->ot, chan, c->words, c->choice);
         }
@@ -278,23 +336,20 @@ static int relu_prepare(party_ctx *c)
             status = sotto_chan_send(chan, c->choice, c->plan.choice_bytes);
         }
         if (status == SOTTO_OK && c->plan.table_bytes > 0) {
-            status = sotto_chan_recv(chan, c->tables, c->plan.table_bytes);
-        }
-        if (status == SOTTO_OK) {
-            status = sotto_unit_client_ready(c->client, c->ot, c->plan.table_bytes > 0 ? c->tables : NULL);
+            status = sotto_chan_recv(chan, sotto_unit_client_tables(c->client), c->plan.table_bytes);
         }
         return status == SOTTO_OK ? done(c, 1) : status;
     }
     sotto_unit_server_free(c->server);
-    status = sotto_unit_server_new(&c->server, &c->plan, c->ot, chan);
+    status = sotto_unit_server_new(&c->server, &c->plan, c->ot, chan, &c->rng);
     if (status == SOTTO_OK) {
-        status = sotto_unit_server_correct(c->server, c->ot, chan, &c->rng);
+        status = sotto_unit_server_correct(c->server, c->ot, chan);
     }
     if (status == SOTTO_OK) {
         status = sotto_chan_recv(chan, c->choice, c->plan.choice_bytes);
     }
     if (status == SOTTO_OK) {
-        status = sotto_unit_server_ready(c->server, c->ot, c->choice, c->plan.table_bytes > 0 ? c->tables : NULL, &c->rng);
+        status = sotto_unit_server_ready(c->server, c->ot, c->choice, c->plan.table_bytes > 0 ? c->tables : NULL);
     }
     if (status == SOTTO_OK && c->plan.table_bytes > 0) {
         status = sotto_chan_send(chan, c->tables, c->plan.table_bytes);
@@ -316,8 +371,10 @@ static int relu_infer(party_ctx *c)
         }
         return status == SOTTO_OK ? done(c, 1) : status;
     }
-    sotto_unit_server_offer(c->server, c->offer, c->words);
-    status = sotto_chan_send(chan, c->offer, c->plan.offer_bytes);
+    status = sotto_unit_server_offer(c->server, c->offer, c->words);
+    if (status == SOTTO_OK) {
+        status = sotto_chan_send(chan, c->offer, c->plan.offer_bytes);
+    }
     if (status == SOTTO_OK) {
         status = sotto_chan_recv(chan, c->reply, c->plan.reply_bytes);
     }
@@ -348,60 +405,96 @@ static int act_infer(void *ctx)
     return act(c);
 }
 
-static int relu_row(bench *b, sotto_sign_provider sign, int infer)
+/* Words of 24 bits; u bits decide the sign. */
+enum { RELU_L = 24, RELU_F = 7, RELU_L_NEXT = 24, RELU_K = 23 };
+
+typedef struct relu_case {
+    sotto_ot_kind ot;
+    sotto_sign_provider sign;
+    unsigned u;
+    size_t count;
+} relu_case;
+
+/* Both rows of a case, over one session. */
+static int relu_rows(bench *b, const relu_case *k)
 {
-    enum { L = 20, F = 8, L_NEXT = 17, U = 6, K = 19, COUNT = 1 << 14 };
     static const char *const sign_names[] = {"lookup", "circuit"};
-    const sotto_step_info step = {.op = SOTTO_STEP_UNIT, .units = COUNT, .truncation = {L, F, L_NEXT}, .sign = 1, .sign_window = {K, K - U}};
-    party_ctx c = {.rng = sotto_rng_system(), .count = COUNT, .act = infer ? relu_both : relu_prepare};
-    int status = sotto_unit_plan_new(&c.plan, &step, sign);
-    if (status == SOTTO_OK) {
-        status = bench_pair_start(&c.pair);
+    static const struct {
+        const char *name;
+        int (*call)(void *ctx), (*before)(void *ctx);
+        int (*act)(party_ctx *c);
+    } rows[] = {{"prepare", act_prepare, NULL, relu_prepare}, {"infer", act_infer, act_prepare, relu_both}};
+    const sotto_step_info step = {.op = SOTTO_STEP_UNIT, .units = k->count, .truncation = {RELU_L, RELU_F, RELU_L_NEXT}, .sign = 1,
+                                  .sign_window = {RELU_K, RELU_K - k->u}};
+    const bench_param params[] = {{"u", NULL, k->u},
+                                  {"l", NULL, RELU_L},
+                                  {"lnext", NULL, RELU_L_NEXT},
+                                  {"f", NULL, RELU_F},
+                                  {"count", NULL, (double)k->count},
+                                  {"ot", sotto_ot_kind_name(k->ot), 0},
+                                  {"sign", sign_names[k->sign], 0},
+                                  {0}};
+    int status = SOTTO_OK;
+    for (size_t row = 0; row < sizeof rows / sizeof *rows && status == SOTTO_OK; row++) {
+        if (!bench_wants(b, rows[row].name)) {
+            continue;
+        }
+        party_ctx c = {.rng = sotto_rng_system(), .count = k->count, .act = rows[row].act};
+        status = sotto_unit_plan_new(&c.plan, &step, k->sign, k->ot);
+        if (status == SOTTO_OK) {
+            status = bench_pair_start(&c.pair);
+        }
+        c.words = sotto_calloc(c.count, 2 * sizeof *c.words);
+        c.choice = sotto_calloc(c.plan.choice_bytes, 1);
+        c.tables = sotto_calloc(c.plan.table_bytes, 1);
+        c.offer = sotto_calloc(c.plan.offer_bytes, 1);
+        c.reply = sotto_calloc(c.plan.reply_bytes, 1);
+        if (status == SOTTO_OK && (c.words == NULL || c.choice == NULL || c.tables == NULL || c.offer == NULL || c.reply == NULL)) {
+            status = sotto_fail(SOTTO_ERR_MEMORY, "no memory for %zu units", c.count);
+        }
+        if (status == SOTTO_OK) {
+            status = sotto_rng_fill(&c.rng, c.words, 2 * c.count * sizeof *c.words);
+        }
+        for (size_t i = 0; i < 2 * c.count && status == SOTTO_OK; i++) {
+            c.words[i] = sotto_low_bits(c.words[i], i < c.count ? RELU_L : RELU_L_NEXT);
+        }
+        if (status == SOTTO_OK) {
+            status = sotto_ot_new(&c.ot, &c.pair.chan, &c.rng, bench_salt, c.pair.party, k->ot);
+        }
+        if (status == SOTTO_OK && c.pair.party == 1) {
+            status = follow(&c);
+        } else if (status == SOTTO_OK) {
+            status = bench_measure(b, &(bench_row){.name = rows[row].name, .unit = "M/s", .items = (double)c.count, .call = rows[row].call,
+                                                   .before = rows[row].before, .ctx = &c, .params = params, .chan = &c.pair.chan});
+        }
+        status = bench_pair_end(&c.pair, status);
+        sotto_unit_client_free(c.client);
+        sotto_unit_server_free(c.server);
+        sotto_ot_free(c.ot);
+        sotto_free(c.words);
+        sotto_free(c.choice);
+        sotto_free(c.tables);
+        sotto_free(c.offer);
+        sotto_free(c.reply);
     }
-    c.words = sotto_calloc(COUNT, 2 * sizeof *c.words);
-    c.choice = sotto_calloc(c.plan.choice_bytes, 1);
-    c.tables = sotto_calloc(c.plan.table_bytes, 1);
-    c.offer = sotto_calloc(c.plan.offer_bytes, 1);
-    c.reply = sotto_calloc(c.plan.reply_bytes, 1);
-    if (status == SOTTO_OK && (c.words == NULL || c.choice == NULL || c.tables == NULL || c.offer == NULL || c.reply == NULL)) {
-        status = sotto_fail(SOTTO_ERR_MEMORY, "no memory for %d units", COUNT);
-    }
-    if (status == SOTTO_OK) {
-        status = sotto_rng_fill(&c.rng, c.words, 2 * COUNT * sizeof *c.words);
-    }
-    for (size_t i = 0; i < 2 * COUNT && status == SOTTO_OK; i++) {
-        c.words[i] = sotto_low_bits(c.words[i], i < COUNT ? L : L_NEXT);
-    }
-    if (status == SOTTO_OK) {
-        status = sotto_ot_new(&c.ot, &c.pair.chan, &c.rng, bench_salt, c.pair.party);
-    }
-    if (status == SOTTO_OK && c.pair.party == 1) {
-        status = follow(&c);
-    } else if (status == SOTTO_OK) {
-        const bench_param params[] = {{"u", NULL, U},         {"l", NULL, L},      {"lnext", NULL, L_NEXT},          {"f", NULL, F},
-                                      {"count", NULL, COUNT}, {"ot", "iknp", 0},   {"sign", sign_names[sign], 0}, {0}};
-        status = bench_measure(b, &(bench_row){.name = infer ? "infer" : "prepare", .unit = "M/s", .items = COUNT,
-                                               .call = infer ? act_infer : act_prepare, .before = infer ? act_prepare : NULL, .ctx = &c,
-                                               .params = params, .chan = &c.pair.chan});
-    }
-    status = bench_pair_end(&c.pair, status);
-    sotto_unit_client_free(c.client);
-    sotto_unit_server_free(c.server);
-    sotto_ot_free(c.ot);
-    sotto_free(c.words);
-    sotto_free(c.choice);
-    sotto_free(c.tables);
-    sotto_free(c.offer);
-    sotto_free(c.reply);
     return status;
 }
 
+/* A million units at once with each kind of OT; then the widths, for whoever plans. */
 int bench_relu(bench *b)
 {
+    enum { U = 6, U_LEAST = 4, U_MOST = 16, U_MOST_LOOKUP = 9, MANY = 1 << 20, SOME = 1 << 16 };
+    static const sotto_ot_kind kinds[] = {SOTTO_OT_IKNP, SOTTO_OT_SOFTSPOKEN4, SOTTO_OT_FERRET};
     int status = SOTTO_OK;
-    for (unsigned sign = 0; sign < SOTTO_SIGN_PROVIDERS && status == SOTTO_OK; sign++) {
-        for (int infer = 0; infer < 2 && status == SOTTO_OK; infer++) {
-            status = bench_wants(b, infer ? "infer" : "prepare") ? relu_row(b, (sotto_sign_provider)sign, infer) : SOTTO_OK;
+    for (unsigned sign = 0; sign < SOTTO_SIGN_PROVIDERS; sign++) {
+        for (size_t i = 0; i < sizeof kinds / sizeof *kinds && status == SOTTO_OK; i++) {
+            status = relu_rows(b, &(relu_case){kinds[i], (sotto_sign_provider)sign, U, MANY});
+        }
+    }
+    for (unsigned sign = 0; sign < SOTTO_SIGN_PROVIDERS; sign++) {
+        const unsigned most = sign == SOTTO_SIGN_LOOKUP ? U_MOST_LOOKUP : U_MOST;
+        for (unsigned u = U_LEAST; u <= most && status == SOTTO_OK; u++) {
+            status = relu_rows(b, &(relu_case){SOTTO_OT_SOFTSPOKEN4, (sotto_sign_provider)sign, u, SOME});
         }
     }
     return status;

@@ -85,8 +85,8 @@ int sotto_bfv_answer_write(sotto_writer *w, const sotto_bfv_params *p, const sot
     int status = w->status;
     if (status == SOTTO_OK)
         status = sotto_bfv_answer_check(p);
-    if (status == SOTTO_OK && plan->flood_width == 0)
-        status = sotto_fail(SOTTO_ERR_ARG, "answer without a plan");
+    if (status == SOTTO_OK && (plan->flood_width == 0 || plan->set != sotto_bfv_set_id(p)))
+        status = sotto_fail(SOTTO_ERR_ARG, "answer without a plan for these parameters");
     if (status == SOTTO_OK && !acc->ntt)
         status = sotto_fail(SOTTO_ERR_ARG, "answer from a ciphertext in coefficient form: NTT form is needed");
     if (status == SOTTO_OK)

@@ -25,6 +25,7 @@
 #define SOTTO_ANSWER_B_EXTRA 4
 
 typedef struct sotto_bfv_answer_plan {
+    uint64_t set;           /* sotto_bfv_set_id of the parameters that it was made for */
     sotto_u128 flood_width; /* number of values of each of the three uniforms */
     double log_flood;       /* its log2 */
     double log_noise;       /* log2 of a bound on the noise before flooding; never exceeded */

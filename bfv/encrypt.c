@@ -119,7 +119,10 @@ int sotto_bfv_rerandomise(sotto_bfv_ct *ct, const sotto_bfv_params *p, const sot
 {
     const sotto_rns *rns = sotto_bfv_rns(p);
     coins c;
-    const int status = coins_draw(&c, p, rng);
+    int status = sotto_bfv_check_ring(p, pk->ring, "public key");
+    if (status != SOTTO_OK)
+        return status;
+    status = coins_draw(&c, p, rng);
     if (status == SOTTO_OK) {
         sotto_poly_mac_ntt(rns, ct->c0, pk->b, c.u_ntt);
         sotto_poly_mac_ntt(rns, ct->c1, pk->a, c.u_ntt);
@@ -138,7 +141,9 @@ int sotto_bfv_encrypt_public(sotto_bfv_ct *ct, const sotto_bfv_params *p, const 
 {
     const sotto_rns *rns = sotto_bfv_rns(p);
     const uint32_t n = sotto_bfv_n(p);
-    int status = sotto_bfv_check_message(p, m, n);
+    int status = sotto_bfv_check_ring(p, pk->ring, "public key");
+    if (status == SOTTO_OK)
+        status = sotto_bfv_check_message(p, m, n);
     if (status != SOTTO_OK)
         return status;
     coins c;

@@ -19,7 +19,8 @@ void sotto_bfv_ct_free(sotto_bfv_ct *ct);
  * over all). */
 SOTTO_MUST_CHECK int sotto_bfv_encrypt_symmetric(sotto_bfv_ct *ct, sotto_block *seed, const sotto_bfv_params *p,
                                                  const sotto_bfv_secret_key *sk, const uint64_t *m, const sotto_rng *rng);
-/* Public-key encryption: (b u + e0 + round(Q m / t), a u + e1). Comes out in NTT form. */
+/* Public-key encryption: (b u + e0 + round(Q m / t), a u + e1). Comes out in NTT form. SOTTO_ERR_ARG for a key of another ring or
+ * an m out of range. */
 SOTTO_MUST_CHECK int sotto_bfv_encrypt_public(sotto_bfv_ct *ct, const sotto_bfv_params *p, const sotto_bfv_public_key *pk,
                                               const uint64_t *m, const sotto_rng *rng);
 /* m: n words in [0, t). Exact as long as the noise budget is positive (bfv/noise.h); the caller never tells a peer

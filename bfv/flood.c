@@ -96,6 +96,7 @@ int sotto_bfv_answer_plan_new(sotto_bfv_answer_plan *plan, const sotto_bfv_param
     if (2.2 * width * 0x1p-128 > h / 128)
         return sotto_fail(SOTTO_ERR_PARAMS, "flooding of %.1f bits for 2^%.1f coefficients is beyond the sampler's "
                           "precision", log2(width), log2(coefficients));
+    plan->set = sotto_bfv_set_id(p);
     plan->flood_width = (sotto_u128)width;
     plan->log_flood = log2(width);
     plan->log_noise = log2(noise);

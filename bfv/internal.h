@@ -10,7 +10,8 @@
 
 /* SOTTO_ERR_ARG unless all `count` words of m are below t. Constant time in m; only the verdict is visible. */
 SOTTO_MUST_CHECK int sotto_bfv_check_message(const sotto_bfv_params *p, const uint64_t *m, size_t count);
-/* SOTTO_ERR_ARG when sk was not made for this ring's size. */
+/* SOTTO_ERR_ARG when the key that `name` names was made for another ring; the same for a secret key. */
+SOTTO_MUST_CHECK int sotto_bfv_check_ring(const sotto_bfv_params *p, uint64_t ring, const char *name);
 SOTTO_MUST_CHECK int sotto_bfv_check_key(const sotto_bfv_params *p, const sotto_bfv_secret_key *sk);
 
 /* Zeroed key for p; then, once s is there, the transform of s. */
@@ -49,7 +50,7 @@ SOTTO_MUST_CHECK int sotto_bfv_switch_key_make(sotto_bfv_switch_key *key, const 
 /* Zeroed key for p; then, once b and the seed are there, the expansion of a. */
 SOTTO_MUST_CHECK int sotto_bfv_switch_key_alloc(sotto_bfv_switch_key *key, const sotto_bfv_params *p);
 void sotto_bfv_switch_key_finish(sotto_bfv_switch_key *key, const sotto_bfv_params *p);
-/* SOTTO_ERR_ARG when p has no special prime or the key was made for another size. */
+/* SOTTO_ERR_ARG when p has no special prime or the key was made for another ring. */
 SOTTO_MUST_CHECK int sotto_bfv_check_switch_key(const sotto_bfv_params *p, const sotto_bfv_switch_key *key);
 typedef enum sotto_bfv_switch_mode {
     SOTTO_BFV_ADD_BOTH,

@@ -7,12 +7,16 @@
 #include "ring/poly.h"
 #include "ring/sample.h"
 
+int sotto_bfv_check_ring(const sotto_bfv_params *p, uint64_t ring, const char *name)
+{
+    if (ring != sotto_bfv_ring_id(p))
+        return sotto_fail(SOTTO_ERR_ARG, "%s of another ring: it was made for another degree or other primes", name);
+    return SOTTO_OK;
+}
+
 int sotto_bfv_check_key(const sotto_bfv_params *p, const sotto_bfv_secret_key *sk)
 {
-    if (sk->words != sotto_poly_words(sotto_bfv_rns(p)) || sk->n != sotto_bfv_n(p))
-        return sotto_fail(SOTTO_ERR_ARG, "secret key of %zu words used with parameters of %zu words", sk->words,
-                          sotto_poly_words(sotto_bfv_rns(p)));
-    return SOTTO_OK;
+    return sotto_bfv_check_ring(p, sk->ring, "secret key");
 }
 
 int sotto_bfv_secret_key_alloc(sotto_bfv_secret_key *sk, const sotto_bfv_params *p)
@@ -20,6 +24,7 @@ int sotto_bfv_secret_key_alloc(sotto_bfv_secret_key *sk, const sotto_bfv_params 
     const sotto_rns *rns = sotto_bfv_rns(p);
     sk->n = sotto_bfv_n(p);
     sk->words = sotto_poly_words(rns);
+    sk->ring = sotto_bfv_ring_id(p);
     sk->s = sotto_calloc(sk->n, sizeof *sk->s);
     sk->s_ntt = sotto_poly_new(rns);
     if (sk->s == NULL || sk->s_ntt == NULL) {
@@ -74,6 +79,7 @@ int sotto_bfv_public_key_new(sotto_bfv_public_key *pk, const sotto_bfv_params *p
 
     int64_t *e = sotto_calloc(sk->n, sizeof *e);
     uint64_t *x = sotto_poly_new(rns);
+    pk->ring = sotto_bfv_ring_id(p);
     pk->b = sotto_poly_new(rns);
     pk->a = sotto_poly_new(rns);
     if (e == NULL || x == NULL || pk->b == NULL || pk->a == NULL)

@@ -12,12 +12,14 @@ typedef struct sotto_bfv_secret_key {
     int64_t *s;       /* n coefficients in {-1, 0, 1} */
     size_t words;     /* k * n */
     uint32_t n;
+    uint64_t ring;    /* sotto_bfv_ring_id */
 } sotto_bfv_secret_key;
 
 /* (b, a) with b = -(a s + e); a is expanded from the seed. Public. */
 typedef struct sotto_bfv_public_key {
     uint64_t *b, *a; /* k * n words each, NTT form */
     sotto_block seed;
+    uint64_t ring;   /* sotto_bfv_ring_id */
 } sotto_bfv_public_key;
 
 SOTTO_MUST_CHECK int sotto_bfv_secret_key_new(sotto_bfv_secret_key *sk, const sotto_bfv_params *p, const sotto_rng *rng);

@@ -17,16 +17,14 @@ static size_t key_words(const sotto_bfv_params *p)
 int sotto_bfv_check_switch_key(const sotto_bfv_params *p, const sotto_bfv_switch_key *key)
 {
     int status = sotto_bfv_check_special(p);
-    if (status == SOTTO_OK && key->words != key_words(p))
-        status = sotto_fail(SOTTO_ERR_ARG, "key for key switching of %zu words used with parameters that need %zu words",
-                            key->words, key_words(p));
-    return status;
+    return status == SOTTO_OK ? sotto_bfv_check_ring(p, key->ring, "key for key switching") : status;
 }
 
 int sotto_bfv_switch_key_alloc(sotto_bfv_switch_key *key, const sotto_bfv_params *p)
 {
     memset(key, 0, sizeof *key);
     key->words = key_words(p);
+    key->ring = sotto_bfv_ring_id(p);
     key->b = sotto_calloc(key->words, sizeof *key->b);
     key->a = sotto_calloc(key->words, sizeof *key->a);
     if (key->b == NULL || key->a == NULL) {
@@ -103,7 +101,7 @@ int sotto_bfv_switch_key_make(sotto_bfv_switch_key *key, const sotto_bfv_params 
     const sotto_rns *rns = sotto_bfv_rns(p), *special = sotto_bfv_special(p);
     const size_t k = sotto_rns_count(rns), n = sotto_bfv_n(p);
     int64_t *e = sotto_calloc(k * n, sizeof *e);
-    uint64_t *room = sotto_calloc((k + 2) * n, sizeof *room), *s_special = room + (k + 1) * n;
+    uint64_t *room = sotto_calloc((k + 2) * n, sizeof *room);
     if (e == NULL || room == NULL)
         status = sotto_fail(SOTTO_ERR_MEMORY, "no memory for a key for key switching");
     if (status == SOTTO_OK)
@@ -114,6 +112,7 @@ int sotto_bfv_switch_key_make(sotto_bfv_switch_key *key, const sotto_bfv_params 
         status = sotto_sample_error(e + i * n, (uint32_t)n, rng);
     if (status == SOTTO_OK) {
         SOTTO_DECLASSIFY(&key->seed, sizeof key->seed); /* travels in the clear */
+        uint64_t *s_special = room + (k + 1) * n;
         sotto_bfv_switch_key_finish(key, p);
         sotto_poly_from_signed(special, s_special, sk->s);
         sotto_poly_forward(special, s_special);

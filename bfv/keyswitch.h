@@ -17,7 +17,8 @@
 typedef struct sotto_bfv_switch_key {
     uint64_t *b, *a;
     sotto_block seed;
-    size_t words; /* k (k + 1) n */
+    size_t words;  /* k (k + 1) n */
+    uint64_t ring; /* sotto_bfv_ring_id */
 } sotto_bfv_switch_key;
 
 /* From the secret `from` to the secret `to`, both made for p. SOTTO_ERR_ARG, SOTTO_ERR_MEMORY, SOTTO_ERR_RNG; the key is
@@ -29,7 +30,7 @@ SOTTO_MUST_CHECK int sotto_bfv_switch_key_new(sotto_bfv_switch_key *key, const s
 void sotto_bfv_switch_key_free(sotto_bfv_switch_key *key);
 
 /* x, encrypted under the key's `from`, becomes an encryption of the same plaintext under its `to`. x comes in either
- * form and leaves in NTT form. SOTTO_ERR_ARG for a key of another size, SOTTO_ERR_MEMORY; x is untouched then.
+ * form and leaves in NTT form. SOTTO_ERR_ARG for a key of another ring, SOTTO_ERR_MEMORY; x is untouched then.
  * Constant time. */
 SOTTO_MUST_CHECK int sotto_bfv_switch(sotto_bfv_ct *x, const sotto_bfv_params *p, const sotto_bfv_switch_key *key);
 

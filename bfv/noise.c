@@ -65,7 +65,7 @@ sotto_bfv_noise sotto_bfv_noise_public(const sotto_bfv_params *p)
 static double log_add(double a, double b)
 {
     double larger = fmax(a, b), smaller = fmin(a, b);
-    return smaller == -INFINITY ? larger : larger + log2(1 + exp2(smaller - larger));
+    return isinf(larger) || isinf(smaller) ? larger : larger + log2(1 + exp2(smaller - larger));
 }
 
 sotto_bfv_noise sotto_bfv_noise_add(sotto_bfv_noise x, sotto_bfv_noise y)
@@ -176,7 +176,8 @@ sotto_bfv_noise sotto_bfv_noise_square(sotto_bfv_noise x, const sotto_bfv_params
     return product(x, x, p, 2);
 }
 
-/* log2(n) times x + x(X^g). */
+/* log2(n) times x + x(X^g). Of the noise that x brings, n times the constant coefficient remains: as a mean over all coefficients
+ * its variance grows by n, which the sums give as well, but it stands in one of them. */
 sotto_bfv_noise sotto_bfv_noise_sum_slots(sotto_bfv_noise x, const sotto_bfv_params *p)
 {
     for (uint32_t terms = 1; terms < sotto_bfv_n(p); terms *= 2)

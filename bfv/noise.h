@@ -22,7 +22,8 @@ sotto_bfv_noise sotto_bfv_noise_symmetric(const sotto_bfv_params *p);
 sotto_bfv_noise sotto_bfv_noise_public(const sotto_bfv_params *p);
 /* Sum of two independent ciphertexts (the bounds: of any two). */
 sotto_bfv_noise sotto_bfv_noise_add(sotto_bfv_noise x, sotto_bfv_noise y);
-/* Product by a plaintext whose coefficients have Euclidean norm `norm2` and sum of magnitudes `norm1`. */
+/* Product by a plaintext whose coefficients have Euclidean norm `norm2` and sum of magnitudes `norm1`. The deviation is that of
+ * messages and plaintexts that do not conspire: of a constant message times all ones it may be some bits more. */
 sotto_bfv_noise sotto_bfv_noise_mul_plain(sotto_bfv_noise x, double norm2, double norm1);
 /* Sum with, product by a plaintext of n words in [0, t) (bfv/batch.h), on average a uniform one with mean 0: where t is
  * even and tiny, coefficients about zero have mean -1/2, and the deviation may be some bits more. */
@@ -33,7 +34,8 @@ sotto_bfv_noise sotto_bfv_noise_mul(sotto_bfv_noise x, sotto_bfv_noise y, const 
 sotto_bfv_noise sotto_bfv_noise_square(sotto_bfv_noise x, const sotto_bfv_params *p);
 /* After one key switch: a rotation, a swap, sotto_bfv_switch. A product holds its own already. */
 sotto_bfv_noise sotto_bfv_noise_switch(sotto_bfv_noise x, const sotto_bfv_params *p);
-/* After sotto_bfv_sum_slots. */
+/* After sotto_bfv_sum_slots. log_sigma is a root mean square over the coefficients here: what x brings gathers in coefficient 0, whose
+ * deviation is up to sqrt(n) as large. The bounds hold for every one. */
 sotto_bfv_noise sotto_bfv_noise_sum_slots(sotto_bfv_noise x, const sotto_bfv_params *p);
 /* After dropping the last prime of p. */
 sotto_bfv_noise sotto_bfv_noise_mod_switch(sotto_bfv_noise x, const sotto_bfv_params *p);

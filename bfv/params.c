@@ -1,7 +1,9 @@
 #include "bfv/params.h"
 
 #include <math.h>
+#include <sodium.h>
 #include <stdatomic.h>
+#include <string.h>
 
 #include "bfv/internal.h"
 #include "lib/mem.h"
@@ -11,12 +13,13 @@
 typedef struct shared_ring {
     sotto_rns *rns;
     sotto_rns *special, *auxiliary; /* P and R, or NULL */
+    uint64_t id;
     atomic_uint references;
 } shared_ring;
 
 struct sotto_bfv_params {
     shared_ring *ring;
-    uint64_t t;
+    uint64_t t, id;
     sotto_bfv_conversions conversions;
 };
 
@@ -88,7 +91,7 @@ static void release_ring(shared_ring *ring)
     sotto_free(ring);
 }
 
-/* The basis R of products: not below Q/2, of primes that are not in Q. As few as primes of 50 bits give, and of 46 bits,
+/* The basis R of products: about Q/2 or more, of primes that are not in Q. As few as primes of 50 bits give, and of 46 bits,
  * which are faster, where as many of these suffice. */
 static int make_auxiliary(shared_ring *ring)
 {
@@ -123,6 +126,15 @@ static unsigned key_bits(const shared_ring *ring)
     return bits;
 }
 
+static uint64_t identify(const uint64_t *words, size_t count)
+{
+    uint64_t id;
+    uint8_t hash[32];
+    crypto_generichash(hash, sizeof hash, (const uint8_t *)words, count * sizeof *words, NULL, 0);
+    memcpy(&id, hash, sizeof id);
+    return id;
+}
+
 /* special = 0: none. */
 static int make_ring(shared_ring *ring, uint32_t n, const uint64_t *primes, size_t prime_count, uint64_t special)
 {
@@ -136,6 +148,9 @@ static int make_ring(shared_ring *ring, uint32_t n, const uint64_t *primes, size
     }
     if (status != SOTTO_OK)
         return status;
+    uint64_t words[2 + SOTTO_RNS_MAX] = {n, special};
+    memcpy(words + 2, primes, prime_count * sizeof *primes);
+    ring->id = identify(words, 2 + prime_count);
     const unsigned bits = key_bits(ring);
     if (bits > sotto_bfv_max_log_q(n))
         return sotto_fail(SOTTO_ERR_PARAMS,
@@ -158,6 +173,7 @@ static int make_params(sotto_bfv_params **out, shared_ring *ring, uint64_t t)
     atomic_fetch_add(&ring->references, 1);
     p->ring = ring;
     p->t = t;
+    p->id = identify((const uint64_t[]){ring->id, t}, 2);
     if (ring->special != NULL)
         status = sotto_bfv_conversions_new(&p->conversions, p);
     if (status != SOTTO_OK) {
@@ -283,17 +299,17 @@ int sotto_bfv_check_special(const sotto_bfv_params *p)
     return SOTTO_OK;
 }
 
-static int same_basis(const sotto_rns *x, const sotto_rns *y)
+uint64_t sotto_bfv_ring_id(const sotto_bfv_params *p)
 {
-    if (x == NULL || y == NULL)
-        return x == y;
-    int same = sotto_rns_n(x) == sotto_rns_n(y) && sotto_rns_count(x) == sotto_rns_count(y);
-    for (size_t i = 0; same && i < sotto_rns_count(x); i++)
-        same = sotto_rns_modulus(x, i)->q == sotto_rns_modulus(y, i)->q;
-    return same;
+    return p->ring->id;
+}
+
+uint64_t sotto_bfv_set_id(const sotto_bfv_params *p)
+{
+    return p->id;
 }
 
 int sotto_bfv_same_ring(const sotto_bfv_params *a, const sotto_bfv_params *b)
 {
-    return same_basis(a->ring->rns, b->ring->rns) && same_basis(a->ring->special, b->ring->special);
+    return a->ring->id == b->ring->id;
 }

@@ -47,7 +47,11 @@ uint64_t sotto_bfv_t(const sotto_bfv_params *p);
 const sotto_rns *sotto_bfv_rns(const sotto_bfv_params *p);
 /* The basis of the special prime alone, NULL when there is none. */
 const sotto_rns *sotto_bfv_special(const sotto_bfv_params *p);
-/* 1 when keys made under `a` serve under `b`: same n, primes and special prime (t may differ). */
+/* Identifiers, 64 bits of BLAKE2b: of n, the primes in their order and the special prime, on which keys depend; and of these
+ * and t, on which ciphertexts depend. Keys and wire formats carry them, so that what belongs to other parameters is refused. */
+uint64_t sotto_bfv_ring_id(const sotto_bfv_params *p);
+uint64_t sotto_bfv_set_id(const sotto_bfv_params *p);
+/* 1 when keys made under `a` serve under `b`: the same ring_id (t may differ). */
 int sotto_bfv_same_ring(const sotto_bfv_params *a, const sotto_bfv_params *b);
 
 #endif

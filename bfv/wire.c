@@ -8,7 +8,7 @@
 #include "ring/poly.h"
 #include "ring/sample.h"
 
-#define WIRE_VERSION 1
+#define WIRE_VERSION 2
 #define HEADER_BYTES 8
 #define SEED_BYTES 16
 #define COUNT_BYTES 4
@@ -72,13 +72,11 @@ static size_t prime_count(const sotto_bfv_params *p, wire_type type)
     return sotto_rns_count(sotto_bfv_rns(p)) + (is_special(type) ? 1 : 0);
 }
 
-static uint32_t prime_sum(const sotto_bfv_params *p, wire_type type)
+/* Of all that an object of this type depends on. */
+static uint32_t short_id(const sotto_bfv_params *p, wire_type type)
 {
-    const sotto_rns *rns = sotto_bfv_rns(p);
-    uint64_t sum = is_special(type) ? sotto_rns_modulus(sotto_bfv_special(p), 0)->q : 0;
-    for (size_t i = 0; i < sotto_rns_count(rns); i++)
-        sum += sotto_rns_modulus(rns, i)->q;
-    return (uint32_t)sum;
+    const int ciphertext = type == CIPHERTEXT || type == SEEDED_CIPHERTEXT;
+    return (uint32_t)(ciphertext ? sotto_bfv_set_id(p) : sotto_bfv_ring_id(p));
 }
 
 static void write_header(sotto_writer *w, const sotto_bfv_params *p, wire_type type)
@@ -87,7 +85,7 @@ static void write_header(sotto_writer *w, const sotto_bfv_params *p, wire_type t
     sotto_write_u8(w, WIRE_VERSION);
     sotto_write_u8(w, (uint8_t)__builtin_ctz(sotto_bfv_n(p)));
     sotto_write_u8(w, (uint8_t)prime_count(p, type));
-    sotto_write_u32(w, prime_sum(p, type));
+    sotto_write_u32(w, short_id(p, type));
 }
 
 /* Stores the failure in the reader as well, so that a caller that goes on reading gets nothing. */
@@ -95,6 +93,13 @@ static int refuse(sotto_reader *r, int status)
 {
     r->status = status;
     return status;
+}
+
+/* The first failure stays. */
+static void refuse_write(sotto_writer *w, int status)
+{
+    if (w->status == SOTTO_OK)
+        w->status = status;
 }
 
 /* Checks that the whole object is there and made for p; nothing is allocated before. */
@@ -114,14 +119,14 @@ static int read_header(sotto_reader *r, const sotto_bfv_params *p, wire_type typ
     if (version != WIRE_VERSION)
         return refuse(r, sotto_fail(SOTTO_ERR_VERSION, "%s: format version %u, this build reads %d", name, version,
                                     WIRE_VERSION));
-    const uint32_t log_n = sotto_read_u8(r), count = sotto_read_u8(r), sum = sotto_read_u32(r);
+    const uint32_t log_n = sotto_read_u8(r), count = sotto_read_u8(r), id = sotto_read_u32(r);
     const struct {
         const char *name;
         uint32_t got, expected;
     } fields[] = {
         {"log2 of the ring degree", log_n, (uint32_t)__builtin_ctz(sotto_bfv_n(p))},
         {"number of primes", count, (uint32_t)prime_count(p, type)},
-        {"sum of the primes modulo 2^32", sum, prime_sum(p, type)},
+        {"identifier of the parameters", id, short_id(p, type)},
     };
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
         if (fields[i].got != fields[i].expected)
@@ -183,6 +188,7 @@ int sotto_bfv_public_key_read(sotto_bfv_public_key *pk, const sotto_bfv_params *
     int status = read_header(r, p, PUBLIC_KEY);
     if (status != SOTTO_OK)
         return status;
+    pk->ring = sotto_bfv_ring_id(p);
     pk->b = sotto_poly_new(rns);
     pk->a = sotto_poly_new(rns);
     if (pk->b == NULL || pk->a == NULL)
@@ -206,8 +212,8 @@ size_t sotto_bfv_seeded_bytes(const sotto_bfv_params *p)
 void sotto_bfv_seeded_write(sotto_writer *w, const sotto_bfv_params *p, const sotto_bfv_ct *ct, sotto_block seed)
 {
     if (!ct->ntt) {
-        w->status = sotto_fail(SOTTO_ERR_ARG, "seeded ciphertext in coefficient form: only a fresh one, in NTT form, "
-                               "has a seed");
+        refuse_write(w, sotto_fail(SOTTO_ERR_ARG, "seeded ciphertext in coefficient form: only a fresh one, in NTT form, "
+                                   "has a seed"));
         return;
     }
     write_header(w, p, SEEDED_CIPHERTEXT);
@@ -307,7 +313,7 @@ void sotto_bfv_switch_key_write(sotto_writer *w, const sotto_bfv_params *p, cons
 {
     int status = sotto_bfv_check_switch_key(p, key);
     if (status != SOTTO_OK) {
-        w->status = status;
+        refuse_write(w, status);
         return;
     }
     write_header(w, p, SWITCH_KEY);
@@ -341,7 +347,7 @@ void sotto_bfv_galois_keys_write(sotto_writer *w, const sotto_bfv_params *p, con
     for (size_t i = 0; status == SOTTO_OK && i < keys->count; i++)
         status = sotto_bfv_check_switch_key(p, &keys->key[i]);
     if (status != SOTTO_OK) {
-        w->status = status;
+        refuse_write(w, status);
         return;
     }
     write_header(w, p, GALOIS_KEYS);

@@ -1,7 +1,7 @@
 /* Wire format of keys and ciphertexts. Fixed sizes, known from the parameters; words bit-packed to the width of each
- * prime. Every object starts with 8 bytes: type (1), version (1), log2 n (1), number of primes (1), and the low 32 bits
- * of the sum of the primes (with the special prime among them for keys that use it). Readers check every field and that
- * each residue is below its prime; anything else is SOTTO_ERR_FORMAT (or _VERSION) naming the field. */
+ * prime. Every object starts with 8 bytes: type (1), version (1), log2 n (1), number of primes (1; with the special one for keys
+ * that use it), and the low 32 bits of the ring's identifier, for ciphertexts of the set's (bfv/params.h). Readers check every field and
+ * that each residue is below its prime; anything else is SOTTO_ERR_FORMAT (or _VERSION) naming the field. */
 #ifndef SOTTO_BFV_WIRE_H
 #define SOTTO_BFV_WIRE_H
 

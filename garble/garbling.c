@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "garble/garbling_internal.h"
+#include "lib/ct.h"
 #include "lib/mem.h"
 
 #define CHUNK ((size_t)1 << 20)       /* bytes of tables sent at once, */
@@ -59,12 +60,12 @@ size_t sotto_garble_bytes(const sotto_garble_job *job)
 {
     const sotto_garbling *g = job->g;
     const span head = first_span(job, 0);
-    const size_t rest = job->instances - head.count, batches = rest / SOTTO_LANES;
-    const size_t batch = tables_bytes(g, g->and_count, g->and_eval_count, SOTTO_LANES);
-    if (batch && batches >= SIZE_MAX / batch - 2)
-        return SIZE_MAX;
-    return batches * batch + tables_bytes(g, g->and_count, g->and_eval_count, head.count) +
-           tables_bytes(g, g->and_count, g->and_eval_count, rest % SOTTO_LANES);
+    const size_t rest = job->instances - head.count, lanes[3] = {head.count, SOTTO_LANES, rest % SOTTO_LANES};
+    const size_t batches[3] = {1, rest / SOTTO_LANES, 1};
+    sotto_u128 bytes = 0;
+    for (unsigned i = 0; i < 3; i++)
+        bytes += (sotto_u128)batches[i] * tables_bytes(g, g->and_count, g->and_eval_count, lanes[i]);
+    return bytes > SIZE_MAX ? SIZE_MAX : (size_t)bytes;
 }
 
 /* Between the tables of a whole batch, `full`, and those of a span of its lanes. Both ways, so that there is one description of the layout. */

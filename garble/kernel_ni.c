@@ -105,6 +105,13 @@ INLINE_OP bits lowest(vec x)
     return x;
 }
 
+INLINE_OP bits middle(vec x)
+{
+    for (unsigned i = 0; i < 4; i++)
+        x.b[i] = _mm_srai_epi32(_mm_slli_epi32(_mm_shuffle_epi32(x.b[i], 0xaa), 31), 31);
+    return x;
+}
+
 INLINE_OP bits both(bits x, bits y)
 {
     for (unsigned i = 0; i < 4; i++)
@@ -169,7 +176,7 @@ INLINE_OP void hash(vec *x, const vec *key, const unsigned keys, const unsigned 
         }
 }
 
-#include "garble/kernel_body.h"
+#include "garble/kernel_internal.h"
 
 const sotto_garble_kernel sotto_garble_kernel_ni = {
     "aes-ni", SOTTO_TIER_AVX2, {garble_half_gates, garble_three_halves}, {evaluate_half_gates, evaluate_three_halves},

@@ -107,6 +107,14 @@ static bits lowest(vec x)
     return c;
 }
 
+static bits middle(vec x)
+{
+    bits c;
+    for (unsigned i = 0; i < 4; i++)
+        c.mask[i] = sotto_ct_mask(x.b[i].w[1] & 1);
+    return c;
+}
+
 static bits both(bits x, bits y)
 {
     for (unsigned i = 0; i < 4; i++)
@@ -149,7 +157,7 @@ enum { MOST_KEYS = 3, MOST_BLOCKS = 64 };
 /* In lib/aes's order: all blocks of a key one after another. */
 static void hash(vec *x, const vec *key, unsigned keys, unsigned per)
 {
-    sotto_block k[4 * MOST_KEYS], in[MOST_BLOCKS], y[MOST_BLOCKS];
+    sotto_block k[4 * MOST_KEYS] = {{{0}}}, in[MOST_BLOCKS] = {{{0}}}, y[MOST_BLOCKS];
     for (unsigned q = 0, at = 0; q < keys; q++)
         for (unsigned i = 0; i < 4; i++) {
             k[4 * q + i] = key[q].b[i];
@@ -166,7 +174,7 @@ static void hash(vec *x, const vec *key, unsigned keys, unsigned per)
     sotto_wipe(y, sizeof y);
 }
 
-#include "garble/kernel_body.h"
+#include "garble/kernel_internal.h"
 
 const sotto_garble_kernel sotto_garble_kernel_ref = {
     "portable", SOTTO_TIER_PORTABLE, {garble_half_gates, garble_three_halves}, {evaluate_half_gates, evaluate_three_halves},

@@ -80,6 +80,11 @@ INLINE_OP bits lowest(vec x)
     return _mm512_test_epi64_mask(lows(x), _mm512_set1_epi64(1));
 }
 
+INLINE_OP bits middle(vec x)
+{
+    return _mm512_test_epi64_mask(highs(x), _mm512_set1_epi64(1));
+}
+
 INLINE_OP bits both(bits x, bits y)
 {
     return (bits)(x & y);
@@ -136,7 +141,7 @@ INLINE_OP void hash(vec *x, const vec *key, const unsigned keys, const unsigned 
         x[i] = _mm512_aesenclast_epi128(y[i], _mm512_xor_si512(k[i / per], x[i]));
 }
 
-#include "garble/kernel_body.h"
+#include "garble/kernel_internal.h"
 
 const sotto_garble_kernel sotto_garble_kernel_vaes = {
     "vaes", SOTTO_TIER_IFMA, {garble_half_gates, garble_three_halves}, {evaluate_half_gates, evaluate_three_halves},

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "lib/bytes_kernel.h"
+#include "lib/cpu.h"
 #include "lib/ct.h"
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "words are copied to and from little-endian bytes");
@@ -86,9 +88,6 @@ void sotto_read_packed(sotto_reader *r, uint64_t *out, size_t count, unsigned wi
 {
     const size_t bytes = sotto_packed_bytes(count, width);
     const uint8_t *p = sotto_read_span(r, bytes);
-    size_t left = bytes;
-    uint64_t acc = 0; /* the next `have` bits, read already and not yet given out; have < 64 and zeros above them */
-    unsigned have = 0;
 
     if (!count)
         return;
@@ -96,25 +95,12 @@ void sotto_read_packed(sotto_reader *r, uint64_t *out, size_t count, unsigned wi
         memset(out, 0, count * sizeof *out);
         return;
     }
-    for (size_t i = 0; i < count; i++) {
-        if (have >= width) {
-            out[i] = sotto_low_bits(acc, width);
-            acc >>= width;
-            have -= width;
-            continue;
-        }
-        const size_t take = left < 8 ? left : 8;
-        const uint64_t next = left < 8 ? load_le(p, left) : load_le(p, 8);
-        const unsigned used = width - have; /* bits of `next` that this word needs, 1 to 64 */
-        out[i] = sotto_low_bits(acc | next << have, width);
-        acc = next >> 1 >> (used - 1);
-        have = 8 * (unsigned)take - used;
-        p += take;
-        left -= take;
-    }
-    /* Only padding is left in acc. That it is zero or not is public: it is no part of any word. */
-    SOTTO_DECLASSIFY(&acc, sizeof acc);
-    if (acc != 0) {
+    sotto_unpack(out, p, count, width);
+    /* Only in the last byte is there padding. That it is zero or not is public: it is no part of any word. */
+    const unsigned used = (unsigned)(count % 8) * width % 8;
+    uint64_t padding = used ? (uint64_t)p[bytes - 1] >> used : 0;
+    SOTTO_DECLASSIFY(&padding, sizeof padding);
+    if (padding != 0) {
         memset(out, 0, count * sizeof *out);
         r->status = sotto_fail(SOTTO_ERR_FORMAT, "the padding before offset %zu, after %zu words of %u bits, is not zero",
                                r->pos, count, width);
@@ -199,11 +185,18 @@ void sotto_write_bytes(sotto_writer *w, const void *data, size_t len)
 void sotto_write_packed(sotto_writer *w, const uint64_t *in, size_t count, unsigned width)
 {
     uint8_t *p = reserve(w, sotto_packed_bytes(count, width));
+
+    if (p)
+        sotto_pack(p, in, count, width);
+}
+
+/* ---- packing ---- */
+
+static void pack_ref(uint8_t *p, const uint64_t *in, size_t count, unsigned width)
+{
     uint64_t acc = 0; /* the next `have` bits, not yet written; have < 64 and zeros above them */
     unsigned have = 0;
 
-    if (!p)
-        return;
     for (size_t i = 0; i < count; i++) {
         const uint64_t word = sotto_low_bits(in[i], width);
         acc |= word << have;
@@ -217,6 +210,49 @@ void sotto_write_packed(sotto_writer *w, const uint64_t *in, size_t count, unsig
         have = have + width - 64;
     }
     store_le(p, acc, (have + 7) / 8);
+}
+
+/* A word lies in the eight bytes from its first one on, and up to seven bits of it in the ninth. */
+static void unpack_ref(uint64_t *out, const uint8_t *p, size_t count, unsigned width)
+{
+    const size_t bytes = sotto_packed_bytes(count, width);
+    size_t i = 0, bit = 0;
+
+    for (; i < count && bit / 8 + 9 <= bytes; i++, bit += width) {
+        const unsigned shift = bit % 8;
+        const uint64_t low = load_le(p + bit / 8, 8) >> shift, high = (uint64_t)p[bit / 8 + 8] << 1 << (63 - shift);
+        out[i] = sotto_low_bits(low | high, width);
+    }
+    for (; i < count; i++, bit += width) {
+        const size_t left = bytes - bit / 8;
+        const unsigned shift = bit % 8;
+        const uint64_t low = load_le(p + bit / 8, left < 8 ? left : 8) >> shift, high = left > 8 ? (uint64_t)p[bit / 8 + 8] << 1 << (63 - shift) : 0;
+        out[i] = sotto_low_bits(low | high, width);
+    }
+}
+
+void sotto_pack(uint8_t *out, const uint64_t *in, size_t count, unsigned width)
+{
+    size_t done = 0;
+
+#if defined(__x86_64__)
+    if (sotto_cpu_tier() >= SOTTO_TIER_IFMA)
+        done = sotto_pack_vbmi(out, in, count, width);
+#endif
+    if (done < count)
+        pack_ref(out + done / 8 * width, in + done, count - done, width);
+}
+
+void sotto_unpack(uint64_t *out, const uint8_t *in, size_t count, unsigned width)
+{
+    size_t done = 0;
+
+#if defined(__x86_64__)
+    if (sotto_cpu_tier() >= SOTTO_TIER_IFMA)
+        done = sotto_unpack_vbmi(out, in, count, width);
+#endif
+    if (done < count)
+        unpack_ref(out + done, in + done / 8 * width, count - done, width);
 }
 
 size_t sotto_packed_bytes(size_t count, unsigned width)

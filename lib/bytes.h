@@ -51,6 +51,11 @@ void sotto_write_bytes(sotto_writer *w, const void *data, size_t len);
 /* Counterpart of sotto_read_packed; bits of a word above `width` are ignored. Time depends on count and width alone. */
 void sotto_write_packed(sotto_writer *w, const uint64_t *in, size_t count, unsigned width);
 
+/* The same words without the checks: sotto_packed_bytes(count, width) bytes are written, or read whatever the padding holds. For arrays that are one's own. Eight words
+ * fill whole bytes, so that word i, a multiple of 8, begins at byte i / 8 * width. in and out do not overlap. Time as above. */
+void sotto_pack(uint8_t *out, const uint64_t *in, size_t count, unsigned width);
+void sotto_unpack(uint64_t *out, const uint8_t *in, size_t count, unsigned width);
+
 /* ceil(count * width / 8); SIZE_MAX when that overflows. */
 size_t sotto_packed_bytes(size_t count, unsigned width);
 

@@ -19,7 +19,7 @@
 
 typedef enum sotto_hash_domain {
     SOTTO_DOMAIN_OT = 1,     /* counter = OT index, sub = 0 */
-    SOTTO_DOMAIN_GARBLE = 2, /* counter = circuit instance, sub = 2 * AND gate + half */
+    SOTTO_DOMAIN_GARBLE = 2, /* garble/garbling.h: word = scheme, sub = gate and place, counter = four instances */
     SOTTO_DOMAIN_BASE = 3,   /* the base OTs that an extension step gives: counter = number, sub = 0 */
     SOTTO_DOMAIN_TREE = 4,   /* trees of silent OT: counter = tree */
     SOTTO_DOMAIN_CODE = 5,   /* public code of silent OT: counter = round */

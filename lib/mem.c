@@ -4,8 +4,13 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #define ALIGNMENT 64u
+
+/* Arrays of this many bytes ask for huge pages: with pages of 4 KB, taking and zeroing a page costs more than all that is done with its words later. */
+#define LARGE     ((size_t)4 << 20)
+#define HUGE_PAGE ((size_t)2 << 20)
 
 /* Calls that still succeed before the one that fails; negative: off. */
 static atomic_long fail_after = -1;
@@ -34,11 +39,14 @@ void *sotto_calloc(size_t count, size_t size)
     if (hook_fires())
         return NULL;
     /* No object is larger than PTRDIFF_MAX: pointers into it must have a difference. */
-    if (__builtin_mul_overflow(count, size, &bytes) || bytes > PTRDIFF_MAX - ALIGNMENT)
+    if (__builtin_mul_overflow(count, size, &bytes) || bytes > PTRDIFF_MAX - HUGE_PAGE)
         return NULL;
     /* aligned_alloc wants a multiple of the alignment; at least one line, so that an empty array has an address. */
-    bytes = bytes == 0 ? ALIGNMENT : (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-    void *p = aligned_alloc(ALIGNMENT, bytes);
+    const size_t alignment = bytes >= LARGE ? HUGE_PAGE : ALIGNMENT;
+    bytes = bytes == 0 ? alignment : (bytes + alignment - 1) / alignment * alignment;
+    void *p = aligned_alloc(alignment, bytes);
+    if (p && alignment == HUGE_PAGE)
+        (void)madvise(p, bytes, MADV_HUGEPAGE); /* a hint: without it the array is as good */
     if (p)
         memset(p, 0, bytes);
     return p;

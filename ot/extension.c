@@ -6,57 +6,132 @@
 #include "lib/mem.h"
 #include "lib/prg.h"
 #include "ot/base.h"
+#include "ot/ferret_internal.h"
+#include "ot/softspoken_internal.h"
 
-/* OTs per round of the matrix: 128 columns of 256 bytes stay in the first-level cache together with what they are made of. */
-#define CHUNK 2048
-#define COLUMNS SOTTO_BASE_OTS
 /* OTs of one direction in a session: 2^36 bytes of each generator (lib/prg.h), eight OTs a byte. */
 #define OTS_MAX (UINT64_C(1) << 39)
 
 struct sotto_ot {
     sotto_block salt;
     int party;
-    sotto_block offset;             /* where this party sends: the base choices */
-    sotto_prg send[COLUMNS];        /* k_j^{offset_j} */
-    sotto_prg recv[COLUMNS][2];     /* both seeds of each column */
-    uint64_t sent, received;        /* numbers used up */
-    uint64_t column[COLUMNS][CHUNK / 64]; /* scratch */
-    uint64_t wire[COLUMNS * CHUNK / 64];  /* scratch: a chunk of the matrix, column after column */
+    sotto_ot_kind kind;
+    sotto_block offset;              /* where this party sends: the base choices */
+    sotto_prg coins;                 /* random choices */
+    sotto_softspoken *send, *recv;           /* NULL with Ferret */
+    sotto_ferret *silent_send, *silent_recv; /* NULL with the others */
+    uint64_t sent, received;         /* numbers used up */
 };
 
-int sotto_ot_new(sotto_ot **out, sotto_chan *chan, const sotto_rng *rng, sotto_block salt, int party)
+const char *sotto_ot_kind_name(sotto_ot_kind kind)
+{
+    static const char *const names[] = {"iknp", "softspoken2", "softspoken3", "softspoken4", "softspoken5",
+                                        "softspoken6", "softspoken7", "softspoken8"};
+    if (kind == SOTTO_OT_FERRET) {
+        return "ferret";
+    }
+    return kind >= SOTTO_OT_IKNP && kind <= SOTTO_OT_SOFTSPOKEN8 ? names[kind - SOTTO_OT_IKNP] : "unknown";
+}
+
+/* k of the small fields that a kind uses. */
+static unsigned field(sotto_ot_kind kind)
+{
+    return kind == SOTTO_OT_FERRET ? SOTTO_SOFTSPOKEN_K_MAX : (unsigned)kind;
+}
+
+/* ---- sessions -------------------------------------------------------------------------------------------------- */
+
+/* Trees of both directions. Both send first, for neither message depends on the other. */
+static int make_trees(sotto_ot *ot, sotto_base_seeds *seeds, sotto_chan *chan)
+{
+    const unsigned k = field(ot->kind);
+    const size_t bytes = sotto_softspoken_setup_bytes(k);
+    uint8_t *message = sotto_calloc(bytes, 1);
+    int status = message != NULL ? SOTTO_OK : sotto_fail(SOTTO_ERR_MEMORY, "no memory for an OT session");
+    if (status == SOTTO_OK) {
+        status = sotto_softspoken_new_receiver(&ot->recv, k, seeds->sent, message);
+    }
+    if (status == SOTTO_OK) {
+        status = sotto_chan_send(chan, message, bytes);
+    }
+    if (status == SOTTO_OK && bytes > 0) {
+        status = sotto_chan_recv(chan, message, bytes);
+    }
+    if (status == SOTTO_OK) {
+        status = sotto_softspoken_new_sender(&ot->send, k, ot->offset, seeds->received, message);
+    }
+    sotto_free(message);
+    return status;
+}
+
+/* The small fields become what Ferret's first rounds come from. */
+static int make_silent(sotto_ot *ot)
+{
+    sotto_block seed[2];
+    sotto_prg_fill(&ot->coins, seed, sizeof seed);
+    int status = sotto_ferret_new(&ot->silent_send, ot->send, sotto_ot_hash(ot, SOTTO_DOMAIN_OT, 1), ot->offset,
+                                  seed[0]);
+    if (status == SOTTO_OK) {
+        ot->send = NULL;
+        status = sotto_ferret_new(&ot->silent_recv, ot->recv, sotto_ot_hash(ot, SOTTO_DOMAIN_OT, 0),
+                                  (sotto_block){{0, 0}}, seed[1]);
+    }
+    if (status == SOTTO_OK) {
+        ot->recv = NULL;
+    }
+    sotto_wipe(seed, sizeof seed);
+    return status;
+}
+
+int sotto_ot_new(sotto_ot **out, sotto_chan *chan, const sotto_rng *rng, sotto_block salt, int party,
+                 sotto_ot_kind kind)
 {
     *out = NULL;
+    if (kind != SOTTO_OT_FERRET && (kind < SOTTO_OT_IKNP || kind > SOTTO_OT_SOFTSPOKEN8)) {
+        return sotto_fail(SOTTO_ERR_ARG, "OT extension %d: expected a value of sotto_ot_kind", (int)kind);
+    }
     sotto_base_seeds seeds;
+    sotto_block coins;
     sotto_ot *ot = sotto_calloc(1, sizeof *ot);
     if (ot == NULL) {
         return sotto_fail(SOTTO_ERR_MEMORY, "no memory for an OT session");
     }
+    *ot = (sotto_ot){.salt = salt, .party = party, .kind = kind};
     int status = sotto_rng_fill(rng, seeds.choices, sizeof seeds.choices);
     if (status == SOTTO_OK) {
         seeds.choices[0] |= 1; /* the permute bit of garbling: labels of one wire differ in their lowest bit */
+        memcpy(&ot->offset, seeds.choices, sizeof ot->offset);
         status = sotto_base_ot(&seeds, chan, rng, salt, party);
     }
     if (status == SOTTO_OK) {
-        ot->salt = salt;
-        ot->party = party;
-        memcpy(&ot->offset, seeds.choices, sizeof ot->offset);
-        for (size_t j = 0; j < COLUMNS; j++) {
-            sotto_prg_init(&ot->send[j], seeds.received[j]);
-            sotto_prg_init(&ot->recv[j][0], seeds.sent[j][0]);
-            sotto_prg_init(&ot->recv[j][1], seeds.sent[j][1]);
-        }
+        status = sotto_rng_fill(rng, &coins, sizeof coins);
+    }
+    if (status == SOTTO_OK) {
+        sotto_prg_init(&ot->coins, coins);
+        status = make_trees(ot, &seeds, chan);
+    }
+    if (status == SOTTO_OK && kind == SOTTO_OT_FERRET) {
+        status = make_silent(ot);
+    }
+    if (status == SOTTO_OK) {
         *out = ot;
     } else {
         sotto_ot_free(ot);
     }
     sotto_wipe(&seeds, sizeof seeds);
+    sotto_wipe(&coins, sizeof coins);
     return status;
 }
 
 void sotto_ot_free(sotto_ot *ot)
 {
-    sotto_free_secret(ot, 1, sizeof *ot);
+    if (ot != NULL) {
+        sotto_ferret_free(ot->silent_send);
+        sotto_ferret_free(ot->silent_recv);
+        sotto_softspoken_free(ot->send);
+        sotto_softspoken_free(ot->recv);
+        sotto_free_secret(ot, 1, sizeof *ot);
+    }
 }
 
 sotto_block sotto_ot_offset(const sotto_ot *ot)
@@ -70,60 +145,109 @@ sotto_hash sotto_ot_hash(const sotto_ot *ot, sotto_hash_domain domain, int send)
     return (sotto_hash){ot->salt, (uint8_t)domain, (uint8_t)sender};
 }
 
+/* ---- bytes and numbers ----------------------------------------------------------------------------------------- */
+
+static size_t trees(size_t count)
+{
+    return count / SOTTO_FERRET_LEAVES + (count % SOTTO_FERRET_LEAVES != 0);
+}
+
+static size_t packed(size_t count)
+{
+    return count / 8 + (count % 8 != 0);
+}
+
+size_t sotto_ot_wire_bytes(sotto_ot_kind kind, size_t count)
+{
+    return kind == SOTTO_OT_FERRET ? trees(count) * SOTTO_FERRET_FLIP_BYTES + packed(count)
+        : sotto_softspoken_wire_bytes(field(kind), count);
+}
+
+size_t sotto_ot_answer_bytes(sotto_ot_kind kind, size_t count)
+{
+    return kind == SOTTO_OT_FERRET ? trees(count) * SOTTO_FERRET_SUM_BYTES : 0;
+}
+
 /* Batches are whole blocks of 128 rows, so that every call starts the generators at a block of their stream. */
 static size_t padded(size_t count)
 {
     return (count + 127) / 128 * 128;
 }
 
-size_t sotto_ot_wire_bytes(size_t count)
-{
-    return count > SIZE_MAX / 32 ? SIZE_MAX : padded(count) * (COLUMNS / 8);
-}
-
 /* Takes the numbers of `count` OTs off *used, also when the batch fails later: a number that was on the wire is gone. */
 static int reserve(uint64_t *used, size_t count, uint64_t *first)
 {
     if (count > OTS_MAX - *used || padded(count) > OTS_MAX - *used) {
-        return sotto_fail(SOTTO_ERR_LIMIT, "%zu oblivious transfers are more than this session has left; connect again", count);
+        return sotto_fail(SOTTO_ERR_LIMIT,
+                          "%zu oblivious transfers are more than this session has left; connect again", count);
     }
     *first = *used;
     *used += padded(count);
     return SOTTO_OK;
 }
 
-/* Transposes 64 x 64 bits in place: row i, bit j <-> row j, bit i (Hacker's Delight 7-3, on halves of 32, 16, ... 1). */
-static void transpose64(uint64_t m[64])
+/* ---- correlated OT --------------------------------------------------------------------------------------------- */
+
+/* Silent OTs have random choices: the receiver sends their difference to the ones that it wants, and the sender adds
+ * D where that is 1. */
+static int silent_send_chosen(sotto_ot *ot, sotto_chan *chan, size_t count, sotto_block *q)
 {
-    static const uint64_t masks[6] = {0x00000000ffffffff, 0x0000ffff0000ffff, 0x00ff00ff00ff00ff,
-                                      0x0f0f0f0f0f0f0f0f, 0x3333333333333333, 0x5555555555555555};
-    for (unsigned step = 0; step < 6; step++) {
-        const unsigned half = 32u >> step;
-        const uint64_t mask = masks[step];
-        for (unsigned i = 0; i < 64; i = (i + half + 1) & ~half) {
-            const uint64_t swap = ((m[i] >> half) ^ m[i + half]) & mask;
-            m[i] ^= swap << half;
-            m[i + half] ^= swap;
+    uint8_t *flips = sotto_calloc(packed(count), 1);
+    int status = flips != NULL ? sotto_ferret_send(ot->silent_send, chan, count, q)
+                               : sotto_fail(SOTTO_ERR_MEMORY, "no memory for %zu oblivious transfers", count);
+    if (status == SOTTO_OK) {
+        status = sotto_chan_recv(chan, flips, packed(count));
+    }
+    for (size_t i = 0; i < count && status == SOTTO_OK; i++) {
+        q[i] = sotto_block_xor(q[i], sotto_block_and(ot->offset, sotto_ct_mask(sotto_bit(flips, i))));
+    }
+    sotto_free(flips);
+    return status;
+}
+
+/* out = the lowest bits of the blocks. */
+static void choices_of(uint8_t *out, const sotto_block *z, size_t count)
+{
+    for (size_t i = 0; i < count; i += 8) {
+        const size_t n = count - i < 8 ? count - i : 8;
+        uint64_t byte = 0;
+        for (size_t j = 0; j < n; j++) {
+            byte |= (z[i + j].w[0] & 1) << j;
         }
+        out[i / 8] = (uint8_t)byte;
     }
 }
 
-/* Rows of `rows` (a multiple of 128) from the columns. */
-static void transpose(sotto_block *out, uint64_t column[COLUMNS][CHUNK / 64], size_t rows, size_t count)
+static int silent_recv_chosen(sotto_ot *ot, sotto_chan *chan, const uint8_t *choices, size_t count, sotto_block *t)
 {
-    uint64_t m[2][64];
-    for (size_t w = 0; w < rows / 64; w++) {
-        for (size_t half = 0; half < 2; half++) {
-            for (size_t j = 0; j < 64; j++) {
-                m[half][j] = column[64 * half + j][w];
-            }
-            transpose64(m[half]);
+    uint8_t *flips = sotto_calloc(packed(count), 1);
+    int status = flips != NULL ? sotto_ferret_recv(ot->silent_recv, chan, count, t)
+                               : sotto_fail(SOTTO_ERR_MEMORY, "no memory for %zu oblivious transfers", count);
+    if (status == SOTTO_OK) {
+        choices_of(flips, t, count);
+        for (size_t i = 0; i < packed(count); i++) {
+            flips[i] ^= choices[i];
         }
-        for (size_t i = 0; i < 64 && 64 * w + i < count; i++) {
-            out[64 * w + i] = (sotto_block){{m[0][i], m[1][i]}};
+        if (count % 8 != 0) {
+            flips[count / 8] = (uint8_t)sotto_low_bits(flips[count / 8], (unsigned)(count % 8));
         }
+        status = sotto_chan_send(chan, flips, packed(count));
     }
-    sotto_wipe(m, sizeof m);
+    sotto_free_secret(flips, packed(count), 1);
+    return status;
+}
+
+static int correlated_send(sotto_ot *ot, sotto_chan *chan, size_t count, sotto_block *q)
+{
+    return ot->silent_send != NULL ? silent_send_chosen(ot, chan, count, q) : sotto_softspoken_send(ot->send, chan,
+                                                                                                    count, q);
+}
+
+static int correlated_recv(sotto_ot *ot, sotto_chan *chan, const uint8_t *choices, size_t count, sotto_block *t)
+{
+    return ot->silent_recv != NULL ? silent_recv_chosen(ot, chan, choices, count, t) : sotto_softspoken_recv(ot->recv,
+                                                                                                             chan,
+                                                                                                                 choices, count, t);
 }
 
 int sotto_ot_send(sotto_ot *ot, sotto_chan *chan, size_t count, sotto_block *q, uint64_t *first)
@@ -132,134 +256,174 @@ int sotto_ot_send(sotto_ot *ot, sotto_chan *chan, size_t count, sotto_block *q, 
     if (status != SOTTO_OK) {
         return status;
     }
-    for (size_t done = 0; done < count; done += CHUNK) {
-        const size_t left = count - done < CHUNK ? count - done : CHUNK, rows = padded(left), words = rows / 64;
-        status = sotto_chan_recv(chan, ot->wire, COLUMNS * rows / 8);
-        if (status != SOTTO_OK) {
-            sotto_wipe(q, count * sizeof *q);
-            return status;
-        }
-        for (size_t j = 0; j < COLUMNS; j++) {
-            const uint64_t *u = ot->wire + j * words;
-            const uint64_t mask = sotto_ct_mask((ot->offset.w[j / 64] >> (j % 64)) & 1);
-            sotto_prg_fill(&ot->send[j], ot->column[j], rows / 8);
-            for (size_t w = 0; w < words; w++) {
-                ot->column[j][w] ^= mask & u[w];
-            }
-        }
-        transpose(q + done, ot->column, rows, left);
+    status = correlated_send(ot, chan, count, q);
+    if (status != SOTTO_OK) {
+        sotto_wipe(q, count * sizeof *q);
     }
-    return SOTTO_OK;
+    return status;
 }
 
 int sotto_ot_recv(sotto_ot *ot, sotto_chan *chan, const uint8_t *choices, size_t count, sotto_block *t, uint64_t *first)
 {
-    uint64_t r[CHUNK / 64];
     int status = reserve(&ot->received, count, first);
     if (status != SOTTO_OK) {
         return status;
     }
-    for (size_t done = 0; done < count && status == SOTTO_OK; done += CHUNK) {
-        const size_t left = count - done < CHUNK ? count - done : CHUNK, rows = padded(left), words = rows / 64;
-        /* Choices of the rows that pad a batch are 0; their OTs are never used. */
-        memset(r, 0, sizeof r);
-        memcpy(r, choices + done / 8, (left + 7) / 8);
-        if (left % 64 != 0) {
-            r[left / 64] = sotto_low_bits(r[left / 64], (unsigned)(left % 64));
-        }
-        for (size_t j = 0; j < COLUMNS; j++) {
-            uint64_t *u = ot->wire + j * words;
-            sotto_prg_fill(&ot->recv[j][0], ot->column[j], rows / 8);
-            sotto_prg_fill(&ot->recv[j][1], u, rows / 8);
-            for (size_t w = 0; w < words; w++) {
-                u[w] ^= ot->column[j][w] ^ r[w];
-            }
-        }
-        status = sotto_chan_send(chan, ot->wire, COLUMNS * rows / 8);
-        if (status == SOTTO_OK) {
-            transpose(t + done, ot->column, rows, left);
-        }
-    }
-    sotto_wipe(r, sizeof r);
+    status = correlated_recv(ot, chan, choices, count, t);
     if (status != SOTTO_OK) {
         sotto_wipe(t, count * sizeof *t);
     }
     return status;
 }
 
-#define BATCH 64
+int sotto_ot_send_random(sotto_ot *ot, sotto_chan *chan, size_t count, sotto_block *q, uint64_t *first)
+{
+    if (ot->silent_send == NULL) {
+        return sotto_ot_send(ot, chan, count, q, first);
+    }
+    const int status = reserve(&ot->sent, count, first);
+    return status == SOTTO_OK ? sotto_ferret_send(ot->silent_send, chan, count, q) : status;
+}
 
-void sotto_ot_keys_send(const sotto_ot *ot, uint64_t first, size_t count, uint16_t word, const sotto_block *q, sotto_block *k0,
+int sotto_ot_recv_random(sotto_ot *ot, sotto_chan *chan, uint8_t *choices, size_t count, sotto_block *t,
+                         uint64_t *first)
+{
+    int status = SOTTO_OK;
+    if (ot->silent_recv == NULL) {
+        sotto_prg_fill(&ot->coins, choices, packed(count));
+        if (count % 8 != 0) {
+            choices[count / 8] = (uint8_t)sotto_low_bits(choices[count / 8], (unsigned)(count % 8));
+        }
+        status = sotto_ot_recv(ot, chan, choices, count, t, first);
+    } else {
+        status = reserve(&ot->received, count, first);
+        if (status == SOTTO_OK) {
+            status = sotto_ferret_recv(ot->silent_recv, chan, count, t);
+        }
+        if (status == SOTTO_OK) {
+            choices_of(choices, t, count);
+        }
+    }
+    if (status != SOTTO_OK && status != SOTTO_ERR_LIMIT) {
+        sotto_wipe(choices, packed(count));
+    }
+    return status;
+}
+
+/* ---- keys ------------------------------------------------------------------------------------------------------ */
+
+void sotto_ot_keys_send(const sotto_ot *ot, uint64_t first, size_t count, uint16_t word, const sotto_block *q,
+                        sotto_block *k0,
                         sotto_block *k1)
 {
     const sotto_hash hash = sotto_ot_hash(ot, SOTTO_DOMAIN_OT, 1);
-    sotto_block pair[2 * BATCH];
-    for (size_t done = 0; done < count; done += BATCH) {
-        const size_t n = count - done < BATCH ? count - done : BATCH;
-        for (size_t i = 0; i < n; i++) {
-            pair[2 * i] = q[done + i];
-            pair[2 * i + 1] = sotto_block_xor(q[done + i], ot->offset);
-        }
-        sotto_hash_blocks(&hash, word, 0, first + done, pair, pair, n, 2);
-        for (size_t i = 0; i < n; i++) {
-            k0[done + i] = pair[2 * i];
-            k1[done + i] = pair[2 * i + 1];
-        }
-    }
-    sotto_wipe(pair, sizeof pair);
+    sotto_hash_pairs(&hash, word, 0, first, k0, k1, q, ot->offset, count);
 }
 
-void sotto_ot_keys_recv(const sotto_ot *ot, uint64_t first, size_t count, uint16_t word, const sotto_block *t, sotto_block *k)
+void sotto_ot_keys_recv(const sotto_ot *ot, uint64_t first, size_t count, uint16_t word, const sotto_block *t,
+                        sotto_block *k)
 {
     const sotto_hash hash = sotto_ot_hash(ot, SOTTO_DOMAIN_OT, 0);
     sotto_hash_blocks(&hash, word, 0, first, k, t, count, 1);
 }
 
+/* OTs that are hashed as soon as they are there: as many as are written at once, about what the second-level cache
+ * holds. Silent OT goes by whole calls, for each is an exchange. */
+#define KEYED 65536
+
+static size_t keyed(const sotto_ot *ot, size_t left)
+{
+    return ot->kind != SOTTO_OT_FERRET && left > KEYED ? KEYED : left;
+}
+
+int sotto_ot_send_keys(sotto_ot *ot, sotto_chan *chan, size_t count, sotto_block *k0, sotto_block *k1, uint64_t *first)
+{
+    int status = reserve(&ot->sent, count, first);
+    if (status != SOTTO_OK) {
+        return status;
+    }
+    for (size_t done = 0, n; done < count && status == SOTTO_OK; done += n) {
+        n = keyed(ot, count - done);
+        status = correlated_send(ot, chan, n, k0 + done);
+        sotto_ot_keys_send(ot, *first + done, n, 0, k0 + done, k0 + done, k1 + done);
+    }
+    if (status != SOTTO_OK) {
+        sotto_wipe(k0, count * sizeof *k0);
+        sotto_wipe(k1, count * sizeof *k1);
+    }
+    return status;
+}
+
+int sotto_ot_recv_keys(sotto_ot *ot, sotto_chan *chan, const uint8_t *choices, size_t count, sotto_block *k,
+                       uint64_t *first)
+{
+    int status = reserve(&ot->received, count, first);
+    if (status != SOTTO_OK) {
+        return status;
+    }
+    for (size_t done = 0, n; done < count && status == SOTTO_OK; done += n) {
+        n = keyed(ot, count - done);
+        status = correlated_recv(ot, chan, choices + done / 8, n, k + done);
+        sotto_ot_keys_recv(ot, *first + done, n, 0, k + done, k + done);
+    }
+    if (status != SOTTO_OK) {
+        sotto_wipe(k, count * sizeof *k);
+    }
+    return status;
+}
+
+/* Blocks sealed at once: a chunk's for choice 0, then those for choice 1. */
+#define SEALED 2048
+
 int sotto_ot_chosen_send(sotto_ot *ot, sotto_chan *chan, size_t count, const sotto_block *m0, const sotto_block *m1)
 {
-    sotto_block *q = sotto_calloc(count, 3 * sizeof *q);
-    if (q == NULL) {
+    const size_t scratch = 2 * SEALED;
+    sotto_block *sealed = count <= SIZE_MAX - scratch ? sotto_calloc(scratch + count, sizeof *sealed) : NULL,
+        *q = sealed + scratch;
+    if (sealed == NULL) {
         return sotto_fail(SOTTO_ERR_MEMORY, "no memory for %zu oblivious transfers", count);
     }
-    sotto_block *k0 = q + count, *k1 = q + 2 * count;
     uint64_t first = 0;
     int status = sotto_ot_send(ot, chan, count, q, &first);
-    if (status == SOTTO_OK) {
-        sotto_ot_keys_send(ot, first, count, 0, q, k0, k1);
-        for (size_t i = 0; i < count; i++) {
-            k0[i] = sotto_block_xor(k0[i], m0[i]);
-            k1[i] = sotto_block_xor(k1[i], m1[i]);
+    for (size_t done = 0; done < count && status == SOTTO_OK; done += SEALED) {
+        const size_t n = count - done < SEALED ? count - done : SEALED;
+        sotto_ot_keys_send(ot, first + done, n, 0, q + done, sealed, sealed + n);
+        for (size_t i = 0; i < n; i++) {
+            sealed[i] = sotto_block_xor(sealed[i], m0[done + i]);
+            sealed[n + i] = sotto_block_xor(sealed[n + i], m1[done + i]);
         }
-        status = sotto_chan_send(chan, k0, 2 * count * sizeof *k0);
+        status = sotto_chan_send(chan, sealed, 2 * n * sizeof *sealed);
     }
     if (status == SOTTO_OK) {
         status = sotto_chan_flush(chan);
     }
-    sotto_free_secret(q, count, 3 * sizeof *q);
+    sotto_free_secret(sealed, scratch + count, sizeof *sealed);
     return status;
 }
 
 int sotto_ot_chosen_recv(sotto_ot *ot, sotto_chan *chan, const uint8_t *choices, size_t count, sotto_block *out)
 {
-    sotto_block *t = sotto_calloc(count, 4 * sizeof *t);
-    if (t == NULL) {
+    sotto_block *sealed = sotto_calloc(2 * SEALED, sizeof *sealed);
+    if (sealed == NULL) {
         return sotto_fail(SOTTO_ERR_MEMORY, "no memory for %zu oblivious transfers", count);
     }
-    sotto_block *key = t + count, *sealed = t + 2 * count;
     uint64_t first = 0;
-    int status = sotto_ot_recv(ot, chan, choices, count, t, &first);
-    if (status == SOTTO_OK) {
-        status = sotto_chan_recv(chan, sealed, 2 * count * sizeof *sealed);
-    }
-    if (status == SOTTO_OK) {
-        sotto_ot_keys_recv(ot, first, count, 0, t, key);
-        for (size_t i = 0; i < count; i++) {
-            const uint64_t mask = sotto_ct_mask(sotto_bit(choices, i));
-            const sotto_block pick = sotto_block_xor(
-                sealed[i], sotto_block_and(sotto_block_xor(sealed[i], sealed[count + i]), mask));
-            out[i] = sotto_block_xor(pick, key[i]);
+    int status = sotto_ot_recv(ot, chan, choices, count, out, &first);
+    const int touched = status != SOTTO_ERR_LIMIT;
+    for (size_t done = 0; done < count && status == SOTTO_OK; done += SEALED) {
+        const size_t n = count - done < SEALED ? count - done : SEALED;
+        status = sotto_chan_recv(chan, sealed, 2 * n * sizeof *sealed);
+        sotto_ot_keys_recv(ot, first + done, n, 0, out + done, out + done);
+        for (size_t i = 0; i < n; i++) {
+            const uint64_t mask = sotto_ct_mask(sotto_bit(choices, done + i));
+            const sotto_block pick = sotto_block_xor(sealed[i],
+                                                     sotto_block_and(sotto_block_xor(sealed[i], sealed[n + i]), mask));
+            out[done + i] = sotto_block_xor(out[done + i], pick);
         }
     }
-    sotto_free_secret(t, count, 4 * sizeof *t);
+    if (status != SOTTO_OK && touched) {
+        sotto_wipe(out, count * sizeof *out);
+    }
+    sotto_free(sealed);
     return status;
 }

@@ -2,6 +2,8 @@
 
 #include "lib/ct.h"
 
+/* Plain loops, which the compiler makes vectors of: bits come out of memory, so that it does not know them to be 0 or 1 and has nothing to branch on. */
+
 void sotto_product_send(unsigned width, unsigned half, uint64_t *share, uint64_t *correction, const uint64_t *d,
                         const sotto_block *k0, const sotto_block *k1, size_t count)
 {
@@ -24,15 +26,22 @@ void sotto_product_recv(unsigned width, unsigned half, uint64_t *share, const ui
                         const sotto_block *k, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        const uint64_t taken = correction == NULL ? 0 : sotto_ct_mask(bits[i]) & correction[i];
+        const uint64_t taken = correction == NULL ? 0 : (0 - bits[i]) & correction[i];
         share[i] = sotto_low_bits(k[i].w[half] - taken, width);
+    }
+}
+
+void sotto_product_correct(unsigned width, uint64_t *share, const uint64_t *correction, const uint64_t *bits, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        share[i] = sotto_low_bits(share[i] - ((0 - bits[i]) & correction[i]), width);
     }
 }
 
 void sotto_product_flip(unsigned width, uint64_t *share, const uint64_t *flip, const uint64_t *d, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        const uint64_t mask = sotto_ct_mask(flip[i]);
+        const uint64_t mask = 0 - flip[i];
         const uint64_t own = d == NULL ? 0 : mask & d[i];
         share[i] = sotto_low_bits((share[i] ^ mask) - mask + own, width);
     }

@@ -25,6 +25,8 @@ void sotto_product_send_random(unsigned width, unsigned half, uint64_t *share, u
 /* Receiver: its shares. bits are words 0 or 1; correction NULL: none. share may equal correction. */
 void sotto_product_recv(unsigned width, unsigned half, uint64_t *share, const uint64_t *correction, const uint64_t *bits,
                         const sotto_block *k, size_t count);
+/* Receiver, from its shares without correction (NULL above) when the correction comes later. In place. */
+void sotto_product_correct(unsigned width, uint64_t *share, const uint64_t *correction, const uint64_t *bits, size_t count);
 /* Either party, after an OT that ran on a random bit: shares of D s become shares of D (s xor flip), x -> (1 - 2 flip) x, where the sender adds D flip;
  * d is NULL at the receiver. flip is public between the two. In place. */
 void sotto_product_flip(unsigned width, uint64_t *share, const uint64_t *flip, const uint64_t *d, size_t count);

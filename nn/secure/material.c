@@ -24,7 +24,7 @@ int sotto_terms_new(sotto_terms *t, const sotto_network *n, sotto_sign_provider 
     for (size_t i = 0; i < n->program.step_count && status == SOTTO_OK; i++) {
         const sotto_step_info *s = &n->program.steps[i];
         if (is_unit(s)) {
-            status = sotto_unit_plan_new(&t->units[i], s, sign);
+            status = sotto_unit_plan_new(&t->units[i], s, sign, SOTTO_OT_IKNP);
             if (status != SOTTO_OK) {
                 status = sotto_fail_context(status, "node %s", n->model.nodes[s->node].name);
             }
@@ -235,7 +235,7 @@ static int client_ask(sotto_client_item *item, size_t at, const sotto_session_en
     } else if (is_unit(s)) {
         status = sotto_frame_begin(env->chan, SOTTO_FRAME_MATRIX, tag, t->units[at].matrix_bytes);
         if (status == SOTTO_OK) {
-            status = sotto_unit_client_new(&item->unit[at], &t->units[at], ot, env->chan, &env->rng);
+            status = sotto_unit_client_new(&item->unit[at], &t->units[at], ot, env->chan);
         }
     }
     return status;
@@ -289,19 +289,11 @@ static int client_learn(sotto_client_item *item, size_t at, const sotto_session_
 }
 
 /* After flight 3: tables, if any. */
-static int client_finish(sotto_client_item *item, size_t at, const sotto_session_env *env, const sotto_ot *ot)
+static int client_finish(sotto_client_item *item, size_t at, const sotto_session_env *env)
 {
     const size_t bytes = item->terms->units[at].table_bytes;
-    int status = SOTTO_OK;
-    uint8_t *tables = bytes > 0 ? bytes_new(bytes, &status) : NULL;
-    if (status == SOTTO_OK && bytes > 0) {
-        status = sotto_frame_recv(env->chan, SOTTO_FRAME_TABLES, (uint32_t)at, tables, bytes);
-    }
-    if (status == SOTTO_OK) {
-        status = sotto_unit_client_ready(item->unit[at], ot, tables);
-    }
-    sotto_free(tables);
-    return status;
+    return bytes == 0 ? SOTTO_OK
+                      : sotto_frame_recv(env->chan, SOTTO_FRAME_TABLES, (uint32_t)at, sotto_unit_client_tables(item->unit[at]), bytes);
 }
 
 int sotto_client_item_prepare(sotto_client_item *item, const sotto_terms *terms, const sotto_session_env *env,
@@ -336,7 +328,7 @@ int sotto_client_item_prepare(sotto_client_item *item, const sotto_terms *terms,
     }
     for (size_t i = 0; i < steps && status == SOTTO_OK; i++) {
         if (is_unit(&p->steps[i])) {
-            status = client_finish(item, i, env, ot);
+            status = client_finish(item, i, env);
             status = status == SOTTO_OK ? SOTTO_OK : fail_at(terms, i, status);
         }
     }
@@ -471,12 +463,12 @@ static int server_unit(sotto_server_item *item, size_t at, const sotto_session_e
     const uint32_t tag = (uint32_t)at;
     int status = sotto_frame_expect(env->chan, SOTTO_FRAME_MATRIX, tag, plan->matrix_bytes);
     if (status == SOTTO_OK) {
-        status = sotto_unit_server_new(&item->unit[at], plan, ot, env->chan);
+        status = sotto_unit_server_new(&item->unit[at], plan, ot, env->chan, &env->rng);
     }
     if (status == SOTTO_OK) {
         status = sotto_frame_begin(env->chan, SOTTO_FRAME_CORRECTION, tag, plan->correction_bytes);
     }
-    return status == SOTTO_OK ? sotto_unit_server_correct(item->unit[at], ot, env->chan, &env->rng) : status;
+    return status == SOTTO_OK ? sotto_unit_server_correct(item->unit[at], ot, env->chan) : status;
 }
 
 static int server_choice(sotto_server_item *item, size_t at, const sotto_session_env *env, const sotto_ot *ot)
@@ -490,7 +482,7 @@ static int server_choice(sotto_server_item *item, size_t at, const sotto_session
         status = sotto_frame_recv(env->chan, SOTTO_FRAME_CHOICE, tag, choice, plan->choice_bytes);
     }
     if (status == SOTTO_OK) {
-        status = sotto_unit_server_ready(item->unit[at], ot, choice, tables, &env->rng);
+        status = sotto_unit_server_ready(item->unit[at], ot, choice, tables);
     }
     if (status == SOTTO_OK && plan->table_bytes > 0) {
         status = sotto_frame_send(env->chan, SOTTO_FRAME_TABLES, tag, tables, plan->table_bytes);
@@ -535,8 +527,8 @@ static int server_exchange(sotto_server_item *item, size_t at, const sotto_sessi
     int status = SOTTO_OK;
     uint8_t *offer = bytes_new(plan->offer_bytes, &status), *reply = bytes_new(plan->reply_bytes, &status);
     if (status == SOTTO_OK) {
-        sotto_unit_server_offer(item->unit[at], offer, a);
-        if (plan->offer_bytes > 0) {
+        status = sotto_unit_server_offer(item->unit[at], offer, a);
+        if (status == SOTTO_OK && plan->offer_bytes > 0) {
             status = sotto_frame_send(env->chan, SOTTO_FRAME_OFFER, (uint32_t)at, offer, plan->offer_bytes);
         }
     }

@@ -171,7 +171,7 @@ static int server_handshake(server_session *s)
         status = server_read_keys(s);
     }
     if (status == SOTTO_OK) {
-        status = sotto_ot_new(&s->ot, s->env->chan, &s->env->rng, session_salt(n, client, server), 1);
+        status = sotto_ot_new(&s->ot, s->env->chan, &s->env->rng, session_salt(n, client, server), 1, SOTTO_OT_IKNP);
     }
     return status;
 }
@@ -355,7 +355,7 @@ static int client_handshake(sotto_session *s)
         status = client_send_keys(s);
     }
     if (status == SOTTO_OK) {
-        status = sotto_ot_new(&s->ot, s->env.chan, &s->env.rng, session_salt(n, client, server), 0);
+        status = sotto_ot_new(&s->ot, s->env.chan, &s->env.rng, session_salt(n, client, server), 0, SOTTO_OT_IKNP);
     }
     return status;
 }

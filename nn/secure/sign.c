@@ -3,10 +3,11 @@
 #include <string.h>
 
 #include "garble/gadgets.h"
-#include "garble/halfgates.h"
+#include "garble/garbling.h"
 #include "lib/bytes.h"
 #include "lib/ct.h"
 #include "lib/mem.h"
+#include "lib/prg.h"
 #include "ot/lookup.h"
 
 #define CIRCUIT_U_MAX 50u
@@ -22,60 +23,80 @@ int sotto_sign_plan_new(sotto_sign_plan *p, sotto_sign_provider provider, unsign
                           provider == SOTTO_SIGN_LOOKUP ? "lookup" : "circuit", most,
                           provider == SOTTO_SIGN_LOOKUP ? "choose the circuit, or plan a smaller u" : "plan a smaller u");
     }
+    if (count > SIZE_MAX / sizeof(sotto_block) / 4 / u) {
+        return sotto_fail(SOTTO_ERR_PARAMS, "%zu signs are more than fit in memory", count);
+    }
     const size_t ots = count * (u - 1);
-    const size_t blocks = provider == SOTTO_SIGN_CIRCUIT ? ots : 0; /* labels; an AND gate has two blocks of table */
+    const size_t labels = provider == SOTTO_SIGN_CIRCUIT ? ots : 0;
+    const size_t blocks = provider == SOTTO_SIGN_CIRCUIT ? 2 * ots - count : 0; /* two an AND, one the first of a unit */
     *p = (sotto_sign_plan){
         .provider = provider,
         .u = u,
         .count = count,
         .ots = ots,
         .flip_bytes = sotto_packed_bytes(ots, 1),
-        .table_bytes = 2 * blocks * sizeof(sotto_block),
+        .table_bytes = blocks * sizeof(sotto_block),
         .message_bytes = provider == SOTTO_SIGN_LOOKUP ? sotto_lookup_table_bytes(u, count)
-                                                       : blocks * sizeof(sotto_block) + sotto_packed_bytes(count, 1),
+                                                       : labels * sizeof(sotto_block) + sotto_packed_bytes(count, 1),
+        /* both parties' labels and an output, of a tile */
+        .scratch = provider == SOTTO_SIGN_LOOKUP ? 0 : (count < SOTTO_SIGN_TILE ? count : SOTTO_SIGN_TILE) * (2 * (u - 1) + 1),
     };
     return SOTTO_OK;
 }
 
-void sotto_sign_choose(const sotto_sign_plan *p, uint8_t *flips, const uint8_t *choices, size_t choices_first, const uint64_t *top)
+void sotto_sign_flips(const sotto_sign_plan *p, uint64_t *flips, const uint64_t *r, const uint64_t *top, size_t n)
 {
-    memset(flips, 0, p->flip_bytes);
-    for (size_t i = 0, o = 0; i < p->count; i++) {
-        for (unsigned j = 0; j < p->u - 1; j++, o++) {
-            const unsigned bit = (unsigned)(top[i] >> j) & 1;
-            sotto_bit_or(flips, o, bit ^ sotto_bit(choices, choices_first + o));
-        }
+    for (size_t i = 0; i < n; i++) {
+        flips[i] = sotto_low_bits(r[i] ^ top[i], p->u - 1);
     }
 }
 
-/* Circuits are numbered like the OTs that carry their inputs: instance i of a layer is first + i, and a layer takes at least as many OT numbers as it has
+static size_t tiles(const sotto_sign_plan *p)
+{
+    return (p->count + SOTTO_SIGN_TILE - 1) / SOTTO_SIGN_TILE;
+}
+
+/* Circuits are numbered like the OTs that carry their inputs: instance i of a tile is first + i, and a tile takes at least as many OT numbers as it has
  * units, so that no number is garbled twice. The hash domains are apart. */
+
+/* The carry circuit made ready for garbling. The client knows its own inputs: the permute bits of its labels are its bits, on both sides
+ * (sotto_label_known). */
+static int sign_garbling(sotto_garbling **out, unsigned u)
+{
+    sotto_circuit circuit;
+    *out = NULL;
+    int status = sotto_circuit_sign(&circuit, u);
+    if (status == SOTTO_OK) {
+        sotto_circuit_known_inputs(&circuit);
+        status = sotto_garbling_new(out, &circuit, SOTTO_HALF_GATES);
+    }
+    sotto_circuit_free(&circuit);
+    return status;
+}
+
+/* Blocks of table of a unit: two an AND, one the first. */
+static size_t unit_blocks(const sotto_sign_plan *p)
+{
+    return 2 * (size_t)(p->u - 1) - 1;
+}
+
+static sotto_garble_job job_of(const sotto_garbling *g, const sotto_ot *ot, int send, uint64_t first, size_t n)
+{
+    return (sotto_garble_job){g, sotto_ot_hash(ot, SOTTO_DOMAIN_GARBLE, send), first, n};
+}
 
 /* ---- client ---------------------------------------------------------------------------------------------------- */
 
 struct sotto_sign_client {
     sotto_sign_plan plan;
-    uint64_t *top;        /* count */
-    uint64_t *pad;        /* lookup: count */
-    sotto_hash hash;      /* circuit */
-    uint64_t first;
-    sotto_circuit circuit;
-    sotto_block *label;   /* circuit: wire-major [2 (u - 1)][count]; the garbler's half is filled when opened */
-    sotto_block *table;
+    uint8_t *pads;         /* lookup: count packed bits */
+    sotto_garbling *garbling; /* circuit, like all that follows */
+    sotto_garble_job *job; /* of each tile */
+    sotto_block *label;    /* by tiles, of each wire-major: OT outputs, whose permute bits are still to be set */
+    uint8_t *table;
 };
 
-/* Labels from unit-major to wire-major order. */
-static void to_wires(const sotto_sign_plan *p, sotto_block *out, const sotto_block *in)
-{
-    for (size_t i = 0; i < p->count; i++) {
-        for (size_t j = 0; j + 1 < p->u; j++) {
-            out[j * p->count + i] = in[i * (p->u - 1) + j];
-        }
-    }
-}
-
-int sotto_sign_client_new(sotto_sign_client **out, const sotto_sign_plan *p, const sotto_ot *ot, uint64_t first, const sotto_block *t,
-                          const uint64_t *top, const uint8_t *tables)
+int sotto_sign_client_new(sotto_sign_client **out, const sotto_sign_plan *p)
 {
     *out = NULL;
     sotto_sign_client *s = sotto_calloc(1, sizeof *s);
@@ -84,30 +105,18 @@ int sotto_sign_client_new(sotto_sign_client **out, const sotto_sign_plan *p, con
     }
     s->plan = *p;
     int status = SOTTO_OK;
-    s->top = sotto_calloc(p->count, sizeof *s->top);
-    if (s->top == NULL) {
-        status = sotto_fail(SOTTO_ERR_MEMORY, "no memory for %zu signs", p->count);
-        goto done;
-    }
-    memcpy(s->top, top, p->count * sizeof *top);
     if (p->provider == SOTTO_SIGN_LOOKUP) {
-        s->pad = sotto_calloc(p->count, sizeof *s->pad);
-        status = s->pad == NULL ? sotto_fail(SOTTO_ERR_MEMORY, "no memory for %zu signs", p->count)
-                                : sotto_lookup_pad(s->pad, p->u, p->count, ot, first, t, top);
+        s->pads = sotto_calloc(sotto_packed_bytes(p->count, 1), 1);
     } else {
-        s->hash = sotto_ot_hash(ot, SOTTO_DOMAIN_GARBLE, 0);
-        s->first = first;
-        s->label = sotto_calloc(p->ots, 2 * sizeof *s->label);
+        s->job = sotto_calloc(tiles(p), sizeof *s->job);
+        s->label = sotto_calloc(p->ots, sizeof *s->label);
         s->table = sotto_calloc(p->table_bytes, 1);
-        if (s->label == NULL || s->table == NULL) {
-            status = sotto_fail(SOTTO_ERR_MEMORY, "no memory for %zu signs", p->count);
-            goto done;
-        }
-        to_wires(p, s->label + p->ots, t);
-        memcpy(s->table, tables, p->table_bytes);
-        status = sotto_circuit_sign(&s->circuit, p->u);
     }
-done:
+    if (p->provider == SOTTO_SIGN_LOOKUP ? s->pads == NULL : s->job == NULL || s->label == NULL || s->table == NULL) {
+        status = sotto_fail(SOTTO_ERR_MEMORY, "no memory for %zu signs", p->count);
+    } else if (p->provider == SOTTO_SIGN_CIRCUIT) {
+        status = sign_garbling(&s->garbling, p->u);
+    }
     if (status != SOTTO_OK) {
         sotto_sign_client_free(s);
         s = NULL;
@@ -116,36 +125,69 @@ done:
     return status;
 }
 
-static int open_circuit(const sotto_sign_client *s, uint64_t *b, const uint8_t *message)
+int sotto_sign_client_keys(sotto_sign_client *s, size_t at, size_t n, const sotto_ot *ot, uint64_t first, const sotto_block *t, const uint64_t *r)
 {
     const sotto_sign_plan *p = &s->plan;
-    const size_t labels = p->ots * sizeof(sotto_block);
-    sotto_block *result = sotto_calloc(p->count, sizeof *result);
-    int status;
-    if (result == NULL) {
-        return sotto_fail(SOTTO_ERR_MEMORY, "no memory for %zu signs", p->count);
+    if (p->provider == SOTTO_SIGN_LOOKUP) {
+        uint64_t pad[SOTTO_SIGN_TILE];
+        const int status = sotto_lookup_pad(pad, p->u, n, ot, first, t, r);
+        if (status == SOTTO_OK) {
+            sotto_pack(s->pads + at / 8, pad, n, 1);
+        }
+        sotto_wipe(pad, sizeof pad);
+        return status;
     }
-    memcpy(s->label, message, labels);
+    s->job[at / SOTTO_SIGN_TILE] = job_of(s->garbling, ot, 0, first, n);
+    sotto_block *label = s->label + at * (p->u - 1);
+    for (size_t i = 0; i < n; i++) {
+        for (size_t j = 0; j + 1 < p->u; j++) {
+            label[j * n + i] = t[i * (p->u - 1) + j];
+        }
+    }
+    return SOTTO_OK;
+}
+
+uint8_t *sotto_sign_client_tables(sotto_sign_client *s)
+{
+    return s->table;
+}
+
+static int open_circuit(const sotto_sign_client *s, size_t at, size_t n, uint64_t *b, const uint8_t *message, const uint64_t *top,
+                        sotto_block *scratch)
+{
+    const sotto_sign_plan *p = &s->plan;
+    const size_t wires = p->u - 1;
+    sotto_block *own = scratch + wires * n, *result = own + wires * n;
+    const sotto_block *label = s->label + at * wires;
+    for (size_t j = 0; j < wires; j++) {
+        memcpy(scratch + j * n, message + (j * p->count + at) * sizeof *scratch, n * sizeof *scratch);
+        for (size_t i = 0; i < n; i++) {
+            own[j * n + i] = sotto_label_known(label[j * n + i], (unsigned)(top[i] >> j) & 1);
+        }
+    }
     sotto_reader r;
-    sotto_reader_init(&r, message + labels, p->message_bytes - labels);
-    sotto_read_packed(&r, b, p->count, 1);
-    status = sotto_reader_finish(&r, "sign message");
+    sotto_reader_init(&r, message + p->ots * sizeof *label + at / 8, sotto_packed_bytes(n, 1));
+    sotto_read_packed(&r, b, n, 1);
+    int status = sotto_reader_finish(&r, "sign message");
     if (status == SOTTO_OK) {
-        status = sotto_evaluate(&s->circuit, &s->hash, s->first, p->count, s->label, s->table, result);
+        status = sotto_garble_evaluate(&s->job[at / SOTTO_SIGN_TILE], scratch, s->table + at * unit_blocks(p) * sizeof *label, result);
     }
-    for (size_t i = 0; status == SOTTO_OK && i < p->count; i++) {
-        b[i] ^= 1 ^ sotto_permute_bit(result[i]) ^ ((s->top[i] >> (p->u - 1)) & 1);
+    for (size_t i = 0; status == SOTTO_OK && i < n; i++) {
+        b[i] ^= 1 ^ sotto_permute_bit(result[i]) ^ ((top[i] >> (p->u - 1)) & 1);
     }
-    sotto_free_secret(result, p->count, sizeof *result);
     return status;
 }
 
-int sotto_sign_open(const sotto_sign_client *s, uint64_t *b, const uint8_t *message)
+int sotto_sign_open(const sotto_sign_client *s, size_t at, size_t n, uint64_t *b, const uint8_t *message, const uint64_t *top,
+                    sotto_block *scratch)
 {
     if (s->plan.provider == SOTTO_SIGN_CIRCUIT) {
-        return open_circuit(s, b, message);
+        return open_circuit(s, at, n, b, message, top, scratch);
     }
-    sotto_lookup_open(b, s->plan.u, s->plan.count, message, s->pad, s->top);
+    uint64_t pad[SOTTO_SIGN_TILE];
+    sotto_unpack(pad, s->pads + at / 8, n, 1);
+    sotto_lookup_open(b, s->plan.u, n, message + sotto_lookup_table_bytes(s->plan.u, at), pad, top);
+    sotto_wipe(pad, sizeof pad);
     return SOTTO_OK;
 }
 
@@ -154,11 +196,11 @@ void sotto_sign_client_free(sotto_sign_client *s)
     if (s == NULL) {
         return;
     }
-    sotto_free_secret(s->top, s->plan.count, sizeof *s->top);
-    sotto_free_secret(s->pad, s->plan.count, sizeof *s->pad);
-    sotto_free_secret(s->label, s->plan.ots, 2 * sizeof *s->label);
+    sotto_free_secret(s->pads, sotto_packed_bytes(s->plan.count, 1), 1);
+    sotto_free_secret(s->label, s->plan.ots, sizeof *s->label);
     sotto_free(s->table);
-    sotto_circuit_free(&s->circuit);
+    sotto_free(s->job);
+    sotto_garbling_free(s->garbling);
     sotto_free_secret(s, 1, sizeof *s);
 }
 
@@ -166,59 +208,17 @@ void sotto_sign_client_free(sotto_sign_client *s)
 
 struct sotto_sign_server {
     sotto_sign_plan plan;
-    uint64_t *pi;       /* count; circuit: pi xor the permute bit of the output */
-    uint8_t *pads;      /* lookup: message_bytes */
-    sotto_block offset; /* circuit */
-    sotto_block *zero;  /* circuit: the garbler's zero labels, wire-major [u - 1][count] */
+    uint8_t *pads;            /* lookup: message_bytes */
+    sotto_garbling *garbling; /* circuit, like all that follows */
+    uint64_t *first;          /* number of each tile's first instance */
+    sotto_block *q;           /* OT outputs, until all tiles are garbled */
+    uint8_t *permute;         /* permute bits of the outputs, count packed bits */
+    sotto_block offset;
+    sotto_block seed;         /* the garbler's zero labels, by tiles and of each wire-major [u - 1][n], are its PRG's output: */
+    sotto_prg zero;           /* drawn twice, when garbling and when offering, so that 16 bytes are kept and not 16 (u - 1) a unit */
 };
 
-static int garble(sotto_sign_server *s, const sotto_ot *ot, uint64_t first, const sotto_block *q, const uint8_t *flips, uint8_t *tables,
-                  const sotto_rng *rng)
-{
-    const sotto_sign_plan *p = &s->plan;
-    const sotto_hash hash = sotto_ot_hash(ot, SOTTO_DOMAIN_GARBLE, 1);
-    sotto_circuit circuit = {0};
-    sotto_block *in = sotto_calloc(p->ots, 2 * sizeof *in), *theirs = sotto_calloc(p->ots, sizeof *theirs);
-    sotto_block *table = sotto_calloc(p->table_bytes, 1), *zero_out = sotto_calloc(p->count, sizeof *zero_out);
-    s->zero = sotto_calloc(p->ots, sizeof *s->zero);
-    int status = SOTTO_OK;
-    if (in == NULL || theirs == NULL || table == NULL || zero_out == NULL || s->zero == NULL) {
-        status = sotto_fail(SOTTO_ERR_MEMORY, "no memory for %zu signs", p->count);
-        goto done;
-    }
-    s->offset = sotto_ot_offset(ot);
-    status = sotto_rng_fill(rng, s->zero, p->ots * sizeof *s->zero);
-    if (status == SOTTO_OK) {
-        status = sotto_circuit_sign(&circuit, p->u);
-    }
-    if (status != SOTTO_OK) {
-        goto done;
-    }
-    /* The client holds q xor (random bit) D; its bit is (random bit) xor flip. */
-    for (size_t o = 0; o < p->ots; o++) {
-        theirs[o] = sotto_block_xor(q[o], sotto_block_and(s->offset, sotto_ct_mask(sotto_bit(flips, o))));
-    }
-    memcpy(in, s->zero, p->ots * sizeof *in);
-    to_wires(p, in + p->ots, theirs);
-    status = sotto_garble(&circuit, &hash, s->offset, first, p->count, in, table, zero_out);
-    if (status != SOTTO_OK) {
-        goto done;
-    }
-    memcpy(tables, table, p->table_bytes);
-    for (size_t i = 0; i < p->count; i++) {
-        s->pi[i] ^= sotto_permute_bit(zero_out[i]);
-    }
-done:
-    sotto_circuit_free(&circuit);
-    sotto_free_secret(in, p->ots, 2 * sizeof *in);
-    sotto_free_secret(theirs, p->ots, sizeof *theirs);
-    sotto_free_secret(zero_out, p->count, sizeof *zero_out);
-    sotto_free(table);
-    return status;
-}
-
-int sotto_sign_server_new(sotto_sign_server **out, const sotto_sign_plan *p, const sotto_ot *ot, uint64_t first, const sotto_block *q,
-                          const uint8_t *flips, const uint64_t *pi, uint8_t *tables, const sotto_rng *rng)
+int sotto_sign_server_new(sotto_sign_server **out, const sotto_sign_plan *p, const sotto_rng *rng)
 {
     *out = NULL;
     sotto_sign_server *s = sotto_calloc(1, sizeof *s);
@@ -226,17 +226,22 @@ int sotto_sign_server_new(sotto_sign_server **out, const sotto_sign_plan *p, con
         return sotto_fail(SOTTO_ERR_MEMORY, "no memory for %zu signs", p->count);
     }
     s->plan = *p;
-    s->pi = sotto_calloc(p->count, sizeof *s->pi);
-    s->pads = p->provider == SOTTO_SIGN_LOOKUP ? sotto_calloc(p->message_bytes, 1) : NULL;
     int status = SOTTO_OK;
-    if (s->pi == NULL || (p->provider == SOTTO_SIGN_LOOKUP && s->pads == NULL)) {
-        status = sotto_fail(SOTTO_ERR_MEMORY, "no memory for %zu signs", p->count);
-        goto done;
+    if (p->provider == SOTTO_SIGN_LOOKUP) {
+        s->pads = sotto_calloc(p->message_bytes, 1);
+    } else {
+        s->first = sotto_calloc(tiles(p), sizeof *s->first);
+        s->q = sotto_calloc(p->ots, sizeof *s->q);
+        s->permute = sotto_calloc(sotto_packed_bytes(p->count, 1), 1);
     }
-    memcpy(s->pi, pi, p->count * sizeof *pi);
-    status = p->provider == SOTTO_SIGN_LOOKUP ? sotto_lookup_pads(s->pads, p->u, p->count, ot, first, q, flips)
-                                              : garble(s, ot, first, q, flips, tables, rng);
-done:
+    if (p->provider == SOTTO_SIGN_LOOKUP ? s->pads == NULL : s->first == NULL || s->q == NULL || s->permute == NULL) {
+        status = sotto_fail(SOTTO_ERR_MEMORY, "no memory for %zu signs", p->count);
+    } else if (p->provider == SOTTO_SIGN_CIRCUIT) {
+        status = sotto_rng_fill(rng, &s->seed, sizeof s->seed);
+        if (status == SOTTO_OK) {
+            status = sign_garbling(&s->garbling, p->u);
+        }
+    }
     if (status != SOTTO_OK) {
         sotto_sign_server_free(s);
         s = NULL;
@@ -245,25 +250,91 @@ done:
     return status;
 }
 
-void sotto_sign_offer(const sotto_sign_server *s, uint8_t *message, const uint64_t *top)
+int sotto_sign_server_keys(sotto_sign_server *s, size_t at, size_t n, const sotto_ot *ot, uint64_t first, const sotto_block *q)
 {
     const sotto_sign_plan *p = &s->plan;
     if (p->provider == SOTTO_SIGN_LOOKUP) {
-        sotto_lookup_tables(message, p->u, p->count, s->pads, top, s->pi);
-        return;
+        return sotto_lookup_pads(s->pads + sotto_lookup_table_bytes(p->u, at), p->u, n, ot, first, q);
     }
-    const size_t labels = p->ots * sizeof(sotto_block);
-    for (unsigned j = 0; j < p->u - 1; j++) {
-        for (size_t i = 0; i < p->count; i++) {
-            const size_t at = j * p->count + i;
-            const sotto_block label =
-                sotto_block_xor(s->zero[at], sotto_block_and(s->offset, sotto_ct_mask((top[i] >> j) & 1)));
-            memcpy(message + at * sizeof label, &label, sizeof label);
+    s->first[at / SOTTO_SIGN_TILE] = first;
+    memcpy(s->q + at * (p->u - 1), q, n * (p->u - 1) * sizeof *q);
+    return SOTTO_OK;
+}
+
+/* The next `count` of them, or the first ones. */
+static void zero_labels(sotto_sign_server *s, int from_start, void *out, size_t count)
+{
+    if (from_start) {
+        sotto_prg_init(&s->zero, s->seed);
+    }
+    sotto_prg_fill(&s->zero, out, count * sizeof(sotto_block));
+}
+
+static int garble(sotto_sign_server *s, size_t at, size_t n, const sotto_ot *ot, const uint64_t *flips, uint8_t *tables, sotto_block *scratch)
+{
+    const sotto_sign_plan *p = &s->plan;
+    const size_t wires = p->u - 1;
+    sotto_block *theirs = scratch + wires * n, *zero_out = theirs + wires * n;
+    const sotto_block *q = s->q + at * wires;
+    s->offset = sotto_ot_offset(ot);
+    zero_labels(s, at == 0, scratch, wires * n);
+    /* The client holds q xor (random bit) D; its bit is (random bit) xor flip. */
+    for (size_t i = 0; i < n; i++) {
+        for (size_t j = 0; j < wires; j++) {
+            const sotto_block zero = sotto_block_xor(q[i * wires + j], sotto_block_and(s->offset, sotto_ct_mask(flips[i] >> j & 1)));
+            theirs[j * n + i] = sotto_label_known(zero, 0);
         }
     }
-    memset(message + labels, 0, p->message_bytes - labels);
-    for (size_t i = 0; i < p->count; i++) {
-        sotto_bit_or(message + labels, i, (unsigned)(((top[i] >> (p->u - 1)) ^ s->pi[i]) & 1));
+    const sotto_garble_job job = job_of(s->garbling, ot, 1, s->first[at / SOTTO_SIGN_TILE], n);
+    const int status = sotto_garble_tables(&job, s->offset, scratch, tables + at * unit_blocks(p) * sizeof *q, zero_out);
+    for (size_t i = 0; status == SOTTO_OK && i < n; i++) {
+        sotto_bit_or(s->permute + at / 8, i, sotto_permute_bit(zero_out[i]));
+    }
+    if (at + n == p->count) {
+        sotto_free_secret(s->q, p->ots, sizeof *s->q);
+        s->q = NULL;
+    }
+    return status;
+}
+
+int sotto_sign_server_ready(sotto_sign_server *s, size_t at, size_t n, const sotto_ot *ot, const uint64_t *flips, uint8_t *tables,
+                            sotto_block *scratch)
+{
+    if (s->plan.provider == SOTTO_SIGN_CIRCUIT) {
+        return garble(s, at, n, ot, flips, tables, scratch);
+    }
+    sotto_lookup_turn(s->pads + sotto_lookup_table_bytes(s->plan.u, at), s->plan.u, n, flips);
+    return SOTTO_OK;
+}
+
+static void offer_circuit(sotto_sign_server *s, size_t at, size_t n, uint8_t *message, const uint64_t *top, const uint64_t *pi)
+{
+    const sotto_sign_plan *p = &s->plan;
+    uint8_t *bits = message + p->ots * sizeof(sotto_block) + at / 8;
+    for (unsigned j = 0; j < p->u - 1; j++) {
+        uint8_t *wire = message + (j * p->count + at) * sizeof(sotto_block);
+        zero_labels(s, at == 0 && j == 0, wire, n);
+        for (size_t i = 0; i < n; i++) {
+            sotto_block label;
+            memcpy(&label, wire + i * sizeof label, sizeof label);
+            label = sotto_block_xor(label, sotto_block_and(s->offset, sotto_ct_mask((top[i] >> j) & 1)));
+            memcpy(wire + i * sizeof label, &label, sizeof label);
+        }
+    }
+    memset(bits, 0, sotto_packed_bytes(n, 1));
+    for (size_t i = 0; i < n; i++) {
+        sotto_bit_or(bits, i, (unsigned)((top[i] >> (p->u - 1) ^ pi[i] ^ sotto_bit(s->permute + at / 8, i)) & 1));
+    }
+}
+
+void sotto_sign_offer(sotto_sign_server *s, size_t at, size_t n, uint8_t *message, const uint64_t *top, const uint64_t *pi)
+{
+    const sotto_sign_plan *p = &s->plan;
+    if (p->provider == SOTTO_SIGN_CIRCUIT) {
+        offer_circuit(s, at, n, message, top, pi);
+    } else {
+        const size_t from = sotto_lookup_table_bytes(p->u, at);
+        sotto_lookup_tables(message + from, p->u, n, s->pads + from, top, pi);
     }
 }
 
@@ -272,8 +343,10 @@ void sotto_sign_server_free(sotto_sign_server *s)
     if (s == NULL) {
         return;
     }
-    sotto_free_secret(s->pi, s->plan.count, sizeof *s->pi);
     sotto_free_secret(s->pads, s->pads == NULL ? 0 : s->plan.message_bytes, 1);
-    sotto_free_secret(s->zero, s->zero == NULL ? 0 : s->plan.ots, sizeof *s->zero);
+    sotto_free_secret(s->q, s->plan.ots, sizeof *s->q);
+    sotto_free_secret(s->permute, sotto_packed_bytes(s->plan.count, 1), 1);
+    sotto_free(s->first);
+    sotto_garbling_free(s->garbling);
     sotto_free_secret(s, 1, sizeof *s);
 }

@@ -3,7 +3,7 @@
  *
  * A value y of Z_{2^l} is y = a + c mod 2^l, a at the server, c at the client. The client knows c when it prepares, the server knows a
  * only when the image is there. ReLU = truncate, sign, select; identity = truncate alone. Bits are words 0 or 1. Every function is constant
- * time in shares and bits; arrays have `count` items; out may equal an input of the same type.
+ * time in shares and bits; arrays have `count` items; an output overlaps no input.
  */
 #ifndef SOTTO_NN_SECURE_STEP_H
 #define SOTTO_NN_SECURE_STEP_H
@@ -27,11 +27,17 @@ typedef struct sotto_truncation {
 /* SOTTO_ERR_PARAMS naming the field. */
 SOTTO_MUST_CHECK int sotto_truncation_check(sotto_truncation t);
 /* m; 0 when the truncation is local. */
-unsigned sotto_truncation_widen(sotto_truncation t);
+static inline unsigned sotto_truncation_widen(sotto_truncation t)
+{
+    return t.l_next > t.l - t.f ? t.l_next - (t.l - t.f) : 0;
+}
 /* Client, prepare: its choice bits cbar for the OT. */
 void sotto_truncate_choices(sotto_truncation t, uint64_t *cbar, const uint64_t *c, size_t count);
-/* Client, prepare: both results c_next[0], c_next[1] for d = 0, 1, from its shares p of rho cbar mod 2^m (NULL when m = 0). */
-void sotto_truncate_client(sotto_truncation t, uint64_t *const c_next[2], const uint64_t *c, const uint64_t *p, size_t count);
+/* Client, prepare: from its shares p of rho cbar mod 2^m both results, C_0 for d = 0 in c_next and C_1 = C_0 + 2^(l-f) step for d = 1; step is modulo 2^m.
+ * step and p are NULL when m = 0. */
+void sotto_truncate_client(sotto_truncation t, uint64_t *c_next, uint64_t *step, const uint64_t *c, const uint64_t *p, size_t count);
+/* out = zero + 2^(l-f) step d mod 2^l_next: C_d, or the client's or server's share of a multiple of it. */
+void sotto_truncate_pick(sotto_truncation t, uint64_t *out, const uint64_t *zero, const uint64_t *step, const uint64_t *d, size_t count);
 /* Server, infer: its result and the bits d to send (zero when m = 0), from its share a, rho and its share p (NULL both when m = 0). */
 void sotto_truncate_server(sotto_truncation t, uint64_t *a_next, uint64_t *d, const uint64_t *a, const uint64_t *rho,
                            const uint64_t *p, size_t count);
@@ -54,19 +60,20 @@ uint64_t sotto_sign_reference(sotto_sign_window w, uint64_t y, uint64_t c);
 
 /* ---- select: b x, x = A + C_d, for a bit b = bC xor pi ----------------------------------------------------------------
  *
- * prepare: pi random at the server, tau random at the client. t: shares of tau zeta (OT towards the client); zeta uniform at the server. q[i]:
- * shares of pi (1 - 2 tau) c_next[i] for i = 0, 1 (OT towards the server). All modulo 2^l.
+ * prepare: pi random at the server, tau random at the client. t: shares of tau zeta (OT towards the client); zeta uniform at the server. q_d:
+ * shares of pi (1 - 2 tau) C_d for d = 0, 1 (OT towards the server). All modulo 2^l. What is used is t + q_d, `product` below.
  * infer: server -> client: d, Z and its half of the sign decision; client -> server: g = bC xor tau and w.
  * zeta and the client's next mask r_next are uniform over the whole ring and used once; they alone protect q, which is no mask. */
 
+/* Client, prepare: (1 - 2 tau) x modulo 2^64, the numbers of its products with pi. */
+void sotto_select_turn(uint64_t *out, const uint64_t *tau, const uint64_t *x, size_t count);
 /* Server: Z = (1 - 2 pi) A - zeta. */
 void sotto_select_offer(unsigned l, uint64_t *z, const uint64_t *a_next, const uint64_t *pi, const uint64_t *zeta, size_t count);
 /* Client: g and w = tau C_d + (1 - 2g)(tau Z + t + q_d) + g (1 - 2 tau) C_d - r_next. */
-void sotto_select_answer(unsigned l, uint64_t *g, uint64_t *w, const uint64_t *b_client, const uint64_t *tau, const uint64_t *d,
-                         const uint64_t *z, const uint64_t *const c_next[2], const uint64_t *t, const uint64_t *const q[2],
-                         const uint64_t *r_next, size_t count);
+void sotto_select_answer(unsigned l, uint64_t *g, uint64_t *w, const uint64_t *b_client, const uint64_t *tau, const uint64_t *z,
+                         const uint64_t *c, const uint64_t *product, const uint64_t *r_next, size_t count);
 /* Server: e = b x - r_next = w + (g xor pi) A + (1 - 2g)(t + q_d). */
-void sotto_select_finish(unsigned l, uint64_t *e, const uint64_t *g, const uint64_t *w, const uint64_t *pi, const uint64_t *d,
-                         const uint64_t *a_next, const uint64_t *t, const uint64_t *const q[2], size_t count);
+void sotto_select_finish(unsigned l, uint64_t *e, const uint64_t *g, const uint64_t *w, const uint64_t *pi, const uint64_t *a_next,
+                         const uint64_t *product, size_t count);
 
 #endif

@@ -7,7 +7,50 @@
 #include "lib/mem.h"
 #include "ot/product.h"
 
-int sotto_unit_plan_new(sotto_unit_plan *p, const sotto_step_info *step, sotto_sign_provider provider)
+/* Units are worked on in tiles, so that keys and words of a tile stay in the caches next to the core and their memory is used again. What has to live from one
+ * call to the next is stored packed to the bit. */
+#define TILE SOTTO_SIGN_TILE
+
+/* Units whose OTs are made in one call. Silent OT goes back and forth in a call: there many at once. Multiples of TILE. */
+#define GROUP_SILENT (32 * TILE)
+
+static size_t group_units(const sotto_unit_plan *p)
+{
+    return p->ot == SOTTO_OT_FERRET ? GROUP_SILENT : TILE;
+}
+
+static size_t least(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+/* OTs of a unit towards the client. */
+static size_t unit_ots(const sotto_unit_plan *p)
+{
+    return (size_t)(p->widen > 0) + (p->sign ? p->signs.u : 0);
+}
+
+/* The OTs of the tile at `at` are `first` and following, in blocks of their group: n truncations, n for tau, n (u - 1) for signs. */
+typedef struct tile {
+    size_t at, n;    /* units */
+    size_t ots;      /* before it in the group */
+    size_t tau, sign; /* OTs before these, in the tile */
+    uint64_t first;
+} tile;
+
+static tile tile_of(const sotto_unit_plan *p, size_t group, size_t at, uint64_t group_first)
+{
+    const size_t n = least(p->count - at, TILE), ots = (at - group) * unit_ots(p), tau = p->widen > 0 ? n : 0;
+    return (tile){at, n, ots, tau, tau + n, group_first + ots};
+}
+
+/* Bytes of the payload of the truncation OTs, the first part of CORRECTION. */
+static size_t payload_bytes(const sotto_unit_plan *p)
+{
+    return p->widen > 1 ? sotto_packed_bytes(p->count, p->widen - 1) : 0;
+}
+
+int sotto_unit_plan_new(sotto_unit_plan *p, const sotto_step_info *step, sotto_sign_provider provider, sotto_ot_kind ot)
 {
     memset(p, 0, sizeof *p);
     if (step->op != SOTTO_STEP_UNIT && step->op != SOTTO_STEP_MAX) {
@@ -20,10 +63,10 @@ int sotto_unit_plan_new(sotto_unit_plan *p, const sotto_step_info *step, sotto_s
     const size_t n = p->count = step->units;
     const unsigned l_next = step->truncation.l_next;
     p->truncation = step->truncation;
+    p->ot = ot;
     p->widen = sotto_truncation_widen(step->truncation);
     p->sign = step->sign;
-    p->client_ots = p->widen > 0 ? n : 0;
-    p->correction_bytes = p->widen > 1 ? sotto_packed_bytes(n, p->widen - 1) : 0;
+    p->correction_bytes = payload_bytes(p);
     p->choice_bytes = p->widen > 0 ? sotto_packed_bytes(n, 1) : 0;
     p->reply_bytes = sotto_packed_bytes(n, l_next);
     if (p->sign) {
@@ -32,7 +75,6 @@ int sotto_unit_plan_new(sotto_unit_plan *p, const sotto_step_info *step, sotto_s
         if (status != SOTTO_OK) {
             return status;
         }
-        p->client_ots += n + p->signs.ots;
         p->server_ots = n;
         p->choice_bytes += p->signs.flip_bytes + sotto_packed_bytes(n, l_next) +
                            (p->widen > 0 ? sotto_packed_bytes(n, p->widen) : 0);
@@ -41,55 +83,201 @@ int sotto_unit_plan_new(sotto_unit_plan *p, const sotto_step_info *step, sotto_s
         p->reply_bytes += sotto_packed_bytes(n, 1);
     }
     p->offer_bytes += p->widen > 0 ? sotto_packed_bytes(n, 1) : 0;
-    p->matrix_bytes = sotto_ot_wire_bytes(p->client_ots);
-    p->correction_bytes += sotto_ot_wire_bytes(p->server_ots);
+    p->client_ots = n * unit_ots(p);
+    p->matrix_bytes = sotto_ot_wire_bytes(ot, p->client_ots);
+    p->correction_bytes += sotto_ot_wire_bytes(ot, p->server_ots);
     return SOTTO_OK;
+}
+
+/* ---- stored words -------------------------------------------------------------------------------------------------------- */
+
+/* `count` words of `width` bits; none when width is 0. */
+typedef struct shelf {
+    uint8_t *bytes;
+    unsigned width;
+} shelf;
+
+/* A tile's place; its words are whole bytes but for the layer's last ones. */
+static uint8_t *place(const shelf *s, const tile *t)
+{
+    return s->bytes + t->at / 8 * s->width;
+}
+
+static void put(const shelf *s, const tile *t, const uint64_t *words)
+{
+    if (s->width > 0) {
+        sotto_pack(place(s, t), words, t->n, s->width);
+    }
+}
+
+static void get(const shelf *s, const tile *t, uint64_t *words)
+{
+    if (s->width > 0) {
+        sotto_unpack(words, place(s, t), t->n, s->width);
+    }
+}
+
+static size_t shelf_bytes(const shelf *s, size_t count)
+{
+    return s->width > 0 ? sotto_packed_bytes(count, s->width) : 0;
+}
+
+/* Memory for the shelves, whose widths are set. */
+static int shelves_new(shelf *s, size_t shelves, size_t count)
+{
+    for (size_t i = 0; i < shelves; i++) {
+        s[i].bytes = sotto_calloc(shelf_bytes(&s[i], count), 1);
+        if (s[i].bytes == NULL) {
+            return sotto_fail(SOTTO_ERR_MEMORY, "no memory for a layer of %zu units", count);
+        }
+    }
+    return SOTTO_OK;
+}
+
+static void shelves_free(shelf *s, size_t shelves, size_t count)
+{
+    for (size_t i = 0; i < shelves; i++) {
+        sotto_free_secret(s[i].bytes, shelf_bytes(&s[i], count), 1);
+    }
+}
+
+/* A part of a message, or of the packed choices: like shelves, but with the checks of sotto_reader, whose status counts in the end. */
+static sotto_reader part(sotto_reader *r, size_t count, unsigned width)
+{
+    sotto_reader out;
+    const size_t bytes = width > 0 ? sotto_packed_bytes(count, width) : 0;
+    const uint8_t *data = sotto_read_span(r, bytes);
+    sotto_reader_init(&out, data, data == NULL ? 0 : bytes);
+    return out;
+}
+
+static sotto_writer room(uint8_t **to, size_t count, unsigned width)
+{
+    sotto_writer out;
+    const size_t bytes = width > 0 ? sotto_packed_bytes(count, width) : 0;
+    sotto_writer_init(&out, *to, bytes);
+    *to += bytes;
+    return out;
+}
+
+/* n words of `width` bits from bit `first` on. */
+static void read_bits(uint64_t *words, const uint8_t *bits, size_t first, size_t n, unsigned width)
+{
+    if (first % 8 == 0) {
+        sotto_unpack(words, bits + first / 8, n, width);
+        return;
+    }
+    for (size_t i = 0; i < n; i++) { /* the last tile of a layer */
+        words[i] = 0;
+        for (unsigned j = 0; j < width; j++, first++) {
+            words[i] |= (uint64_t)sotto_bit(bits, first) << j;
+        }
+    }
+}
+
+/* Memory of a call to work in; wiped. */
+typedef struct workbench {
+    sotto_block k0[TILE], k1[TILE];
+    uint64_t w[12][TILE];
+} workbench;
+
+static int bench_new(workbench **out)
+{
+    *out = sotto_calloc(1, sizeof **out);
+    return *out != NULL ? SOTTO_OK : sotto_fail(SOTTO_ERR_MEMORY, "no memory for a tile of units");
+}
+
+static void bench_free(workbench *b)
+{
+    sotto_free_secret(b, 1, sizeof *b);
 }
 
 /* ---- client ---------------------------------------------------------------------------------------------------- */
 
+enum client_shelf {
+    C_PRODUCT_0, /* t + q_0, modulo 2^l_next; t alone until the client's share is known */
+    C_PRODUCT_1, /* 2^(l-f) times this is q_1 - q_0, modulo 2^widen; the key of the truncation OT until then */
+    C_ZERO,      /* C_0 */
+    C_STEP,      /* 2^(l-f) times this is C_1 - C_0 */
+    C_TAU,
+    C_TOP,       /* of the sign */
+    C_SHELVES
+};
+
 struct sotto_unit_client {
     sotto_unit_plan plan;
-    uint8_t *choices;    /* packed, client_ots */
-    sotto_block *ot_t;   /* client_ots; released when ready */
-    uint64_t first;
-    /* count words each, in one allocation */
-    uint64_t *words;
-    uint64_t *c_next[2]; /* both results of the truncation */
-    uint64_t *top;       /* of the sign */
-    uint64_t *tau, *t, *q[2];
+    uint8_t *choices; /* packed, by groups, until the share is known */
+    shelf shelf[C_SHELVES];
     sotto_sign_client *signs;
 };
 
-#define CLIENT_ARRAYS 7
-
-int sotto_unit_client_new(sotto_unit_client **out, const sotto_unit_plan *p, sotto_ot *ot, sotto_chan *chan, const sotto_rng *rng)
+/* The choices of a group begin at a byte, for groups have a multiple of 8 units. */
+static uint8_t *group_choices(const sotto_unit_client *u, size_t group)
 {
-    sotto_unit_client *u = sotto_calloc(1, sizeof *u);
-    if (u == NULL) {
-        return sotto_fail(SOTTO_ERR_MEMORY, "no memory for a unit layer");
+    return u->choices + group / 8 * unit_ots(&u->plan);
+}
+
+/* Everything that a tile's OTs are for, which is less than the OTs. */
+static int client_keys(sotto_unit_client *u, const tile *t, const sotto_ot *ot, const sotto_block *key, const uint8_t *choices, workbench *b)
+{
+    const sotto_unit_plan *p = &u->plan;
+    const size_t n = t->n;
+    uint64_t *const word = b->w[0], *const bits = b->w[1];
+    if (p->widen > 0) {
+        sotto_ot_keys_recv(ot, t->first, n, 0, key, b->k0);
+        sotto_product_recv(p->widen, 0, word, NULL, NULL, b->k0, n);
+        put(&u->shelf[C_PRODUCT_1], t, word);
     }
-    u->plan = *p;
-    const size_t choice_len = (p->client_ots + 7) / 8;
-    u->choices = sotto_calloc(choice_len, 1);
-    u->ot_t = sotto_calloc(p->client_ots, sizeof *u->ot_t);
-    u->words = sotto_calloc(p->count, CLIENT_ARRAYS * sizeof *u->words);
-    int status = SOTTO_OK;
-    if (u->choices == NULL || u->ot_t == NULL || u->words == NULL) {
+    if (!p->sign) {
+        return SOTTO_OK;
+    }
+    sotto_ot_keys_recv(ot, t->first + t->tau, n, 0, key + t->tau, b->k0);
+    sotto_product_recv(p->truncation.l_next, 0, word, NULL, NULL, b->k0, n);
+    put(&u->shelf[C_PRODUCT_0], t, word);
+    read_bits(bits, choices, t->ots + t->tau, n, 1);
+    put(&u->shelf[C_TAU], t, bits);
+    read_bits(bits, choices, t->ots + t->sign, n, p->signs.u - 1);
+    return sotto_sign_client_keys(u->signs, t->at, n, ot, t->first + t->sign, key + t->sign, bits);
+}
+
+int sotto_unit_client_new(sotto_unit_client **out, const sotto_unit_plan *p, sotto_ot *ot, sotto_chan *chan)
+{
+    const size_t group_most = least(group_units(p), p->count);
+    sotto_unit_client *u = sotto_calloc(1, sizeof *u);
+    sotto_block *key = sotto_calloc(group_most * unit_ots(p), sizeof *key);
+    workbench *b = NULL;
+    int status = bench_new(&b);
+    *out = NULL;
+    if (u == NULL || key == NULL) {
         status = sotto_fail(SOTTO_ERR_MEMORY, "no memory for a layer of %zu units", p->count);
+    }
+    if (status != SOTTO_OK) {
         goto done;
     }
-    uint64_t **const arrays[CLIENT_ARRAYS] = {&u->c_next[0], &u->c_next[1], &u->top, &u->tau, &u->t, &u->q[0], &u->q[1]};
-    for (size_t i = 0; i < CLIENT_ARRAYS; i++) {
-        *arrays[i] = u->words + i * p->count;
+    const unsigned l = p->truncation.l_next, m = p->widen;
+    *u = (sotto_unit_client){.plan = *p,
+                             .shelf = {[C_PRODUCT_0] = {NULL, p->sign ? l : 0}, [C_PRODUCT_1] = {NULL, m}, [C_ZERO] = {NULL, l}, [C_STEP] = {NULL, m},
+                                       [C_TAU] = {NULL, p->sign ? 1 : 0}, [C_TOP] = {NULL, p->sign ? p->signs.u : 0}}};
+    status = shelves_new(u->shelf, C_SHELVES, p->count);
+    u->choices = sotto_calloc((p->client_ots + 7) / 8, 1);
+    if (status == SOTTO_OK && u->choices == NULL) {
+        status = sotto_fail(SOTTO_ERR_MEMORY, "no memory for a layer of %zu units", p->count);
     }
-    if (p->client_ots > 0) {
-        status = sotto_rng_fill(rng, u->choices, choice_len);
-        if (status == SOTTO_OK) {
-            status = sotto_ot_recv(ot, chan, u->choices, p->client_ots, u->ot_t, &u->first);
+    if (status == SOTTO_OK && p->sign) {
+        status = sotto_sign_client_new(&u->signs, &p->signs);
+    }
+    for (size_t group = 0; group < p->count && p->client_ots > 0 && status == SOTTO_OK; group += group_most) {
+        const size_t units = least(p->count - group, group_most);
+        uint64_t first;
+        status = sotto_ot_recv_random(ot, chan, group_choices(u, group), units * unit_ots(p), key, &first);
+        for (size_t at = group; at < group + units && status == SOTTO_OK; at += TILE) {
+            const tile t = tile_of(p, group, at, first);
+            status = client_keys(u, &t, ot, key + t.ots, group_choices(u, group), b);
         }
     }
 done:
+    sotto_free_secret(key, group_most * unit_ots(p), sizeof *key);
+    bench_free(b);
     if (status != SOTTO_OK) {
         sotto_unit_client_free(u);
         u = NULL;
@@ -98,208 +286,214 @@ done:
     return status;
 }
 
-/* Shares p of rho cbar modulo 2^widen from the corrections, and the flips. */
-static int client_truncate(sotto_unit_client *u, const sotto_ot *ot, const uint64_t *c, const uint64_t *correction, uint64_t *p,
-                           sotto_writer *choice)
+/* The body of CHOICE while it is written. */
+typedef struct choice_parts {
+    sotto_writer truncation_flips, sign_flips, low, high;
+} choice_parts;
+
+/* Shares p of rho cbar modulo 2^widen in place of the OT's keys, and the flips. */
+static void client_truncate(const sotto_unit_plan *plan, const tile *t, const uint8_t *choices, sotto_reader *payload, const uint64_t *c,
+                            uint64_t *p, choice_parts *out, workbench *b)
 {
-    const size_t n = u->plan.count;
-    const unsigned m = u->plan.widen;
-    sotto_block *key = sotto_calloc(n, sizeof *key);
-    uint64_t *sigma = sotto_calloc(n, sizeof *sigma), *flip = sotto_calloc(n, sizeof *flip);
-    int status = SOTTO_OK;
-    if (key == NULL || sigma == NULL || flip == NULL) {
-        status = sotto_fail(SOTTO_ERR_MEMORY, "no memory for %zu truncations", n);
-        goto done;
-    }
-    sotto_ot_keys_recv(ot, u->first, n, 0, u->ot_t, key);
-    sotto_truncate_choices(u->plan.truncation, flip, c, n);
-    for (size_t i = 0; i < n; i++) {
-        sigma[i] = sotto_bit(u->choices, i);
+    const unsigned m = plan->widen;
+    uint64_t *const sigma = b->w[8], *const flip = b->w[9], *const correction = b->w[10];
+    read_bits(sigma, choices, t->ots, t->n, 1);
+    sotto_truncate_choices(plan->truncation, flip, c, t->n);
+    for (size_t i = 0; i < t->n; i++) {
         flip[i] ^= sigma[i];
     }
-    sotto_product_recv(m, 0, p, correction, sigma, key, n);
-    sotto_product_flip(m, p, flip, NULL, n);
-    sotto_write_packed(choice, flip, n, 1);
-done:
-    sotto_free_secret(key, n, sizeof *key);
-    sotto_free_secret(sigma, n, sizeof *sigma);
-    sotto_free_secret(flip, n, sizeof *flip);
-    return status;
-}
-
-/* x -> (1 - 2 bit) x. */
-static uint64_t negate_if(uint64_t bit, uint64_t x)
-{
-    const uint64_t mask = sotto_ct_mask(bit);
-    return (x ^ mask) - mask;
-}
-
-/* q[1] = q[0] + 2^(l-f) share: shares of pi (1 - 2 tau) C_1 from those of C_0 and of the difference. */
-static void second_product(sotto_truncation trunc, uint64_t *q1, const uint64_t *q0, const uint64_t *share, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        q1[i] = sotto_low_bits(q0[i] + (share[i] << (trunc.l - trunc.f)), trunc.l_next);
-    }
-}
-
-/* tau and t from the client's OTs; q and its corrections from those where it sends. p: shares of rho cbar, NULL when the ring does not widen. */
-static int client_select(sotto_unit_client *u, const sotto_ot *ot, const sotto_block *q_ot, uint64_t q_first, const uint64_t *c,
-                         const uint64_t *p, sotto_writer *choice)
-{
-    const sotto_truncation trunc = u->plan.truncation;
-    const size_t n = u->plan.count, tau_at = u->plan.widen > 0 ? n : 0;
-    const unsigned m = u->plan.widen, l = trunc.l_next;
-    sotto_block *key = sotto_calloc(n, sizeof *key), *k0 = sotto_calloc(n, sizeof *k0), *k1 = sotto_calloc(n, sizeof *k1);
-    uint64_t *word = sotto_calloc(n, sizeof *word), *share = sotto_calloc(n, sizeof *share);
-    int status = SOTTO_OK;
-    if (key == NULL || k0 == NULL || k1 == NULL || word == NULL || share == NULL) {
-        status = sotto_fail(SOTTO_ERR_MEMORY, "no memory for %zu selections", n);
-        goto done;
-    }
-    for (size_t i = 0; i < n; i++) {
-        u->tau[i] = sotto_bit(u->choices, tau_at + i);
-    }
-    sotto_ot_keys_recv(ot, u->first + tau_at, n, 0, u->ot_t + tau_at, key);
-    sotto_product_recv(l, 0, u->t, NULL, u->tau, key, n); /* tau zeta */
-    sotto_sign_top_client(u->plan.window, u->top, c, n);
-    uint8_t *flips = choice->data + choice->pos; /* room was counted in choice_bytes */
-    sotto_sign_choose(&u->plan.signs, flips, u->choices, tau_at + n, u->top);
-    choice->pos += u->plan.signs.flip_bytes;
-
-    sotto_ot_keys_send(ot, q_first, n, 0, q_ot, k0, k1);
-    for (size_t i = 0; i < n; i++) {
-        word[i] = negate_if(u->tau[i], u->c_next[0][i]);
-    }
-    sotto_product_send(l, 0, u->q[0], word, word, k0, k1, n);
-    sotto_write_packed(choice, word, n, l);
-    memcpy(u->q[1], u->q[0], n * sizeof *u->q[1]);
-    if (m > 0) { /* C_1 - C_0 = 2^(l-f) (cbar - 2 p), under the second words of the same keys */
-        sotto_truncate_choices(trunc, word, c, n);
-        for (size_t i = 0; i < n; i++) {
-            word[i] = negate_if(u->tau[i], word[i] - 2 * p[i]);
+    if (m > 1) { /* the lowest bit of a correction is 0 and was not sent; with m = 1 that is all of it */
+        sotto_read_packed(payload, correction, t->n, m - 1);
+        for (size_t i = 0; i < t->n; i++) {
+            correction[i] <<= 1;
         }
-        sotto_product_send(m, 1, share, word, word, k0, k1, n);
-        sotto_write_packed(choice, word, n, m);
-        second_product(trunc, u->q[1], u->q[0], share, n);
+        sotto_product_correct(m, p, correction, sigma, t->n);
     }
-done:
-    sotto_free_secret(key, n, sizeof *key);
-    sotto_free_secret(k0, n, sizeof *k0);
-    sotto_free_secret(k1, n, sizeof *k1);
-    sotto_free_secret(word, n, sizeof *word);
-    sotto_free_secret(share, n, sizeof *share);
-    return status;
+    sotto_product_flip(m, p, flip, NULL, t->n);
+    sotto_write_packed(&out->truncation_flips, flip, t->n, 1);
+}
+
+/* A tile from the client's shares c; key: its OTs where it sends. */
+static void client_tile(sotto_unit_client *u, const tile *t, const sotto_ot *ot, const sotto_block *key, uint64_t key_first, const uint8_t *choices,
+                        sotto_reader *payload, const uint64_t *c, choice_parts *out, workbench *b)
+{
+    const sotto_unit_plan *plan = &u->plan;
+    const sotto_truncation trunc = plan->truncation;
+    const unsigned m = plan->widen, l = trunc.l_next;
+    const size_t n = t->n;
+    uint64_t *const p = b->w[0], *const zero = b->w[1], *const step = b->w[2], *const tau = b->w[3], *const turned = b->w[4];
+    uint64_t *const correction = b->w[5], *const share = b->w[6], *const product = b->w[7];
+    if (m > 0) {
+        get(&u->shelf[C_PRODUCT_1], t, p);
+        client_truncate(plan, t, choices, payload, c, p, out, b);
+    }
+    sotto_truncate_client(trunc, zero, m > 0 ? step : NULL, c, m > 0 ? p : NULL, n);
+    put(&u->shelf[C_ZERO], t, zero);
+    put(&u->shelf[C_STEP], t, step);
+    if (!plan->sign) {
+        return;
+    }
+    uint64_t *const top = b->w[8], *const r = b->w[9], *const flips = b->w[10];
+    sotto_sign_top_client(plan->window, top, c, n);
+    put(&u->shelf[C_TOP], t, top);
+    read_bits(r, choices, t->ots + t->sign, n, plan->signs.u - 1);
+    sotto_sign_flips(&plan->signs, flips, r, top, n);
+    sotto_write_packed(&out->sign_flips, flips, n, plan->signs.u - 1);
+
+    sotto_ot_keys_send(ot, key_first, n, 0, key, b->k0, b->k1);
+    get(&u->shelf[C_TAU], t, tau);
+    sotto_select_turn(turned, tau, zero, n);
+    sotto_product_send(l, 0, share, correction, turned, b->k0, b->k1, n);
+    sotto_write_packed(&out->low, correction, n, l);
+    get(&u->shelf[C_PRODUCT_0], t, product);
+    for (size_t i = 0; i < n; i++) {
+        product[i] += share[i];
+    }
+    put(&u->shelf[C_PRODUCT_0], t, product);
+    if (m > 0) { /* under the second words of the same keys */
+        sotto_select_turn(turned, tau, step, n);
+        sotto_product_send(m, 1, share, correction, turned, b->k0, b->k1, n);
+        sotto_write_packed(&out->high, correction, n, m);
+        put(&u->shelf[C_PRODUCT_1], t, share);
+    }
 }
 
 int sotto_unit_client_choose(sotto_unit_client *u, sotto_ot *ot, sotto_chan *chan, const uint64_t *c, uint8_t *choice)
 {
-    const sotto_unit_plan *plan = &u->plan;
-    const size_t n = plan->count, payload = plan->widen > 1 ? sotto_packed_bytes(n, plan->widen - 1) : 0;
+    const sotto_unit_plan *p = &u->plan;
+    const size_t n = p->count, payload = payload_bytes(p), group = least(group_units(p), n), keys = p->sign ? group : 0;
     uint8_t *body = sotto_calloc(payload, 1);
-    uint64_t *correction = sotto_calloc(n, sizeof *correction), *p = sotto_calloc(n, sizeof *p);
-    sotto_block *q_ot = sotto_calloc(plan->server_ots, sizeof *q_ot);
-    uint64_t q_first = 0;
-    int status = SOTTO_OK;
-    if (body == NULL || correction == NULL || p == NULL || q_ot == NULL) {
+    sotto_block *key = sotto_calloc(keys, sizeof *key);
+    workbench *b = NULL;
+    int status = bench_new(&b);
+    if (body == NULL || key == NULL) {
         status = sotto_fail(SOTTO_ERR_MEMORY, "no memory for a layer of %zu units", n);
+    }
+    if (status == SOTTO_OK && payload > 0) {
+        status = sotto_chan_recv(chan, body, payload);
+    }
+    if (status != SOTTO_OK) {
         goto done;
     }
-    if (payload > 0) {
-        status = sotto_chan_recv(chan, body, payload);
-        if (status != SOTTO_OK) {
-            goto done;
+    sotto_reader r;
+    sotto_reader_init(&r, body, payload);
+    choice_parts parts = {.truncation_flips = room(&choice, n, p->widen > 0)};
+    if (p->sign) {
+        parts.sign_flips = room(&choice, p->signs.ots, 1);
+        parts.low = room(&choice, n, p->truncation.l_next);
+        parts.high = room(&choice, n, p->widen);
+    }
+    for (size_t begin = 0; begin < n && status == SOTTO_OK; begin += group) {
+        const size_t units = least(n - begin, group);
+        uint64_t first = 0;
+        if (p->sign) {
+            status = sotto_ot_send_random(ot, chan, units, key, &first);
         }
-        sotto_reader r;
-        sotto_reader_init(&r, body, payload);
-        sotto_read_packed(&r, correction, n, plan->widen - 1);
+        for (size_t at = begin; at < begin + units && status == SOTTO_OK; at += TILE) {
+            const tile t = tile_of(p, begin, at, 0);
+            client_tile(u, &t, ot, key + (at - begin), first + (at - begin), group_choices(u, begin), &r, c + at, &parts, b);
+        }
+    }
+    if (status == SOTTO_OK) {
         status = sotto_reader_finish(&r, "OT payload of a truncation");
-        if (status != SOTTO_OK) {
-            goto done;
-        }
-        for (size_t i = 0; i < n; i++) {
-            correction[i] <<= 1;
-        }
-    }
-    if (plan->server_ots > 0) {
-        status = sotto_ot_send(ot, chan, plan->server_ots, q_ot, &q_first);
-        if (status != SOTTO_OK) {
-            goto done;
-        }
-    }
-    sotto_writer w;
-    sotto_writer_init(&w, choice, plan->choice_bytes);
-    if (plan->widen > 0) {
-        status = client_truncate(u, ot, c, correction, p, &w);
-        if (status != SOTTO_OK) {
-            goto done;
-        }
-    }
-    sotto_truncate_client(plan->truncation, u->c_next, c, plan->widen > 0 ? p : NULL, n);
-    if (plan->sign) {
-        status = client_select(u, ot, q_ot, q_first, c, plan->widen > 0 ? p : NULL, &w);
     }
 done:
     sotto_free(body);
-    sotto_free(correction);
-    sotto_free_secret(p, n, sizeof *p);
-    sotto_free_secret(q_ot, plan->server_ots, sizeof *q_ot);
+    sotto_free_secret(key, keys, sizeof *key);
+    bench_free(b);
+    sotto_free_secret(u->choices, (p->client_ots + 7) / 8, 1);
+    u->choices = NULL;
     return status;
 }
 
-/* The truncation and tau OTs have been turned into words by now; only the sign's are still needed. */
-int sotto_unit_client_ready(sotto_unit_client *u, const sotto_ot *ot, const uint8_t *tables)
+uint8_t *sotto_unit_client_tables(sotto_unit_client *u)
 {
-    int status = SOTTO_OK;
-    if (u->plan.sign) {
-        const size_t at = u->plan.client_ots - u->plan.signs.ots;
-        status = sotto_sign_client_new(&u->signs, &u->plan.signs, ot, u->first + at, u->ot_t + at, u->top, tables);
+    return u->plan.sign ? sotto_sign_client_tables(u->signs) : NULL;
+}
+
+/* Both messages of infer while the client works on them. */
+typedef struct exchange {
+    sotto_reader d, z;
+    const uint8_t *signs;
+    sotto_writer g, w;
+} exchange;
+
+static int reply_tile(const sotto_unit_client *u, const tile *t, exchange *x, const uint64_t *r_next, workbench *b, sotto_block *scratch)
+{
+    const sotto_unit_plan *p = &u->plan;
+    const size_t n = t->n;
+    uint64_t *const d = b->w[0], *const zero = b->w[1], *const step = b->w[2], *const c = b->w[3], *const z = b->w[4], *const w = b->w[5];
+    get(&u->shelf[C_ZERO], t, zero);
+    get(&u->shelf[C_STEP], t, step);
+    if (p->widen > 0) {
+        sotto_read_packed(&x->d, d, n, 1);
+        sotto_truncate_pick(p->truncation, c, zero, step, d, n);
     }
-    sotto_free_secret(u->ot_t, u->plan.client_ots, sizeof *u->ot_t);
-    sotto_free_secret(u->choices, (u->plan.client_ots + 7) / 8, 1);
-    u->ot_t = NULL;
-    u->choices = NULL;
+    const uint64_t *own = p->widen > 0 ? c : zero;
+    if (!p->sign) {
+        for (size_t i = 0; i < n; i++) {
+            w[i] = own[i] - r_next[i];
+        }
+        sotto_write_packed(&x->w, w, n, p->truncation.l_next);
+        return SOTTO_OK;
+    }
+    uint64_t *const top = b->w[6], *const bits = b->w[7], *const tau = b->w[8], *const product = b->w[9], *const g = b->w[10];
+    get(&u->shelf[C_TOP], t, top);
+    get(&u->shelf[C_TAU], t, tau);
+    const int status = sotto_sign_open(u->signs, t->at, n, bits, x->signs, top, scratch);
+    get(&u->shelf[C_PRODUCT_0], t, zero == own ? product : zero);
+    if (p->widen > 0) {
+        get(&u->shelf[C_PRODUCT_1], t, step);
+        sotto_truncate_pick(p->truncation, product, zero, step, d, n);
+    }
+    sotto_read_packed(&x->z, z, n, p->truncation.l_next);
+    sotto_select_answer(p->truncation.l_next, g, w, bits, tau, z, own, product, r_next, n);
+    sotto_write_packed(&x->g, g, n, 1);
+    sotto_write_packed(&x->w, w, n, p->truncation.l_next);
     return status;
 }
 
 int sotto_unit_client_reply(sotto_unit_client *u, uint8_t *reply, const uint8_t *offer, const uint64_t *r_next)
 {
-    const sotto_unit_plan *plan = &u->plan;
-    const size_t n = plan->count;
-    const unsigned l = plan->truncation.l_next;
-    uint64_t *words = sotto_calloc(n, 5 * sizeof *words);
-    if (words == NULL) {
-        return sotto_fail(SOTTO_ERR_MEMORY, "no memory for a layer of %zu units", n);
+    const sotto_unit_plan *p = &u->plan;
+    const size_t n = p->count;
+    const unsigned l = p->truncation.l_next;
+    sotto_block *scratch = sotto_calloc(p->signs.scratch, sizeof *scratch);
+    workbench *b = NULL;
+    int status = bench_new(&b);
+    if (scratch == NULL) {
+        status = sotto_fail(SOTTO_ERR_MEMORY, "no memory for a layer of %zu units", n);
     }
-    uint64_t *d = words, *z = words + n, *b = words + 2 * n, *g = words + 3 * n, *w = words + 4 * n;
+    if (status != SOTTO_OK) {
+        goto done;
+    }
     sotto_reader r;
-    sotto_reader_init(&r, offer, plan->offer_bytes);
-    sotto_writer out;
-    sotto_writer_init(&out, reply, plan->reply_bytes);
-    if (plan->widen > 0) {
-        sotto_read_packed(&r, d, n, 1);
+    sotto_reader_init(&r, offer, p->offer_bytes);
+    uint8_t *to = reply;
+    exchange x = {.d = part(&r, n, p->widen > 0)};
+    if (p->sign) {
+        x.z = part(&r, n, l);
+        x.signs = sotto_read_span(&r, p->signs.message_bytes);
+        x.g = room(&to, n, 1);
     }
-    int status;
-    if (plan->sign) {
-        sotto_read_packed(&r, z, n, l);
-        const uint8_t *message = sotto_read_span(&r, plan->signs.message_bytes);
-        status = sotto_reader_finish(&r, "offer of a unit layer");
-        if (status == SOTTO_OK) {
-            status = sotto_sign_open(u->signs, b, message);
-        }
-        if (status == SOTTO_OK) {
-            sotto_select_answer(l, g, w, b, u->tau, d, z, (const uint64_t *const *)u->c_next, u->t, (const uint64_t *const *)u->q,
-                                r_next, n);
-            sotto_write_packed(&out, g, n, 1);
-            sotto_write_packed(&out, w, n, l);
-        }
-    } else {
-        status = sotto_reader_finish(&r, "offer of a unit layer");
-        for (size_t i = 0; i < n; i++) {
-            w[i] = sotto_ct_select(sotto_ct_mask(d[i]), u->c_next[1][i], u->c_next[0][i]) - r_next[i];
-        }
-        sotto_write_packed(&out, w, n, l);
+    x.w = room(&to, n, l);
+    status = sotto_reader_finish(&r, "offer of a unit layer");
+    for (size_t at = 0; at < n && status == SOTTO_OK; at += TILE) {
+        const tile t = tile_of(p, 0, at, 0);
+        status = reply_tile(u, &t, &x, r_next + at, b, scratch);
     }
-    sotto_free_secret(words, n, 5 * sizeof *words);
+    if (status == SOTTO_OK) {
+        status = sotto_reader_finish(&x.d, "offer of a unit layer");
+    }
+    if (status == SOTTO_OK && p->sign) {
+        status = sotto_reader_finish(&x.z, "offer of a unit layer");
+    }
+    if (status != SOTTO_OK) {
+        memset(reply, 0, p->reply_bytes);
+    }
+done:
+    sotto_free_secret(scratch, p->signs.scratch, sizeof *scratch);
+    bench_free(b);
     return status;
 }
 
@@ -310,53 +504,92 @@ void sotto_unit_client_free(sotto_unit_client *u)
     }
     sotto_sign_client_free(u->signs);
     sotto_free_secret(u->choices, (u->plan.client_ots + 7) / 8, 1);
-    sotto_free_secret(u->ot_t, u->plan.client_ots, sizeof *u->ot_t);
-    sotto_free_secret(u->words, u->plan.count, CLIENT_ARRAYS * sizeof *u->words);
+    shelves_free(u->shelf, C_SHELVES, u->plan.count);
     sotto_free_secret(u, 1, sizeof *u);
 }
 
 /* ---- server ---------------------------------------------------------------------------------------------------- */
 
+enum server_shelf {
+    S_P,         /* truncation: shares of rho cbar, of rho sigma until the flips are there */
+    S_RHO,
+    S_PAYLOAD,   /* corrections, until they are sent */
+    S_PI,
+    S_ZETA,      /* after the offer the truncated share in its place */
+    S_PRODUCT_0, /* t + q_0; t alone until the client's numbers are there */
+    S_PRODUCT_1, /* 2^(l-f) times this is q_1 - q_0 */
+    S_Q_0,       /* keys for q_0, until then */
+    S_D,         /* made by the offer */
+    S_SHELVES
+};
+
 struct sotto_unit_server {
     sotto_unit_plan plan;
-    sotto_block *ot_q;  /* client_ots; released when ready */
-    uint64_t first;
-    sotto_block *pi_t;  /* server_ots; released when ready */
-    uint8_t *pi_bits;   /* packed */
-    uint64_t pi_first;
-    uint64_t *words;    /* count words each, in one allocation */
-    uint64_t *rho, *p;  /* truncation */
-    uint64_t *pi, *zeta, *t, *q[2];
-    uint64_t *a_next, *d; /* made by the offer */
+    shelf shelf[S_SHELVES];
     sotto_sign_server *signs;
 };
 
-#define SERVER_ARRAYS 9
-
-int sotto_unit_server_new(sotto_unit_server **out, const sotto_unit_plan *p, sotto_ot *ot, sotto_chan *chan)
+static int server_keys(sotto_unit_server *u, const tile *t, const sotto_ot *ot, const sotto_block *key, workbench *b)
 {
-    sotto_unit_server *u = sotto_calloc(1, sizeof *u);
-    if (u == NULL) {
-        return sotto_fail(SOTTO_ERR_MEMORY, "no memory for a unit layer");
+    const sotto_unit_plan *p = &u->plan;
+    const size_t n = t->n;
+    uint64_t *const share = b->w[0], *const delta = b->w[1], *const rho = b->w[2];
+    if (p->widen > 0) {
+        sotto_ot_keys_send(ot, t->first, n, 0, key, b->k0, b->k1);
+        sotto_product_send_random(p->widen, 0, share, delta, b->k0, b->k1, n);
+        for (size_t i = 0; i < n; i++) {
+            rho[i] = delta[i] & 1;
+            delta[i] >>= 1; /* delta - rho without its low bit, which is zero */
+        }
+        put(&u->shelf[S_P], t, share);
+        put(&u->shelf[S_RHO], t, rho);
+        put(&u->shelf[S_PAYLOAD], t, delta);
     }
-    u->plan = *p;
-    u->ot_q = sotto_calloc(p->client_ots, sizeof *u->ot_q);
-    u->pi_t = sotto_calloc(p->server_ots, sizeof *u->pi_t);
-    u->pi_bits = sotto_calloc((p->server_ots + 7) / 8, 1);
-    u->words = sotto_calloc(p->count, SERVER_ARRAYS * sizeof *u->words);
-    int status = SOTTO_OK;
-    if (u->ot_q == NULL || u->pi_t == NULL || u->pi_bits == NULL || u->words == NULL) {
+    if (!p->sign) {
+        return SOTTO_OK;
+    }
+    sotto_ot_keys_send(ot, t->first + t->tau, n, 0, key + t->tau, b->k0, b->k1);
+    sotto_product_send_random(p->truncation.l_next, 0, share, delta, b->k0, b->k1, n);
+    put(&u->shelf[S_PRODUCT_0], t, share);
+    put(&u->shelf[S_ZETA], t, delta);
+    return sotto_sign_server_keys(u->signs, t->at, n, ot, t->first + t->sign, key + t->sign);
+}
+
+int sotto_unit_server_new(sotto_unit_server **out, const sotto_unit_plan *p, sotto_ot *ot, sotto_chan *chan, const sotto_rng *rng)
+{
+    const size_t group_most = least(group_units(p), p->count);
+    sotto_unit_server *u = sotto_calloc(1, sizeof *u);
+    sotto_block *key = sotto_calloc(group_most * unit_ots(p), sizeof *key);
+    workbench *b = NULL;
+    int status = bench_new(&b);
+    *out = NULL;
+    if (u == NULL || key == NULL) {
         status = sotto_fail(SOTTO_ERR_MEMORY, "no memory for a layer of %zu units", p->count);
+    }
+    if (status != SOTTO_OK) {
         goto done;
     }
-    uint64_t **const arrays[SERVER_ARRAYS] = {&u->rho, &u->p, &u->pi, &u->zeta, &u->t, &u->q[0], &u->q[1], &u->a_next, &u->d};
-    for (size_t i = 0; i < SERVER_ARRAYS; i++) {
-        *arrays[i] = u->words + i * p->count;
+    const unsigned l = p->truncation.l_next, m = p->widen, select = p->sign ? l : 0;
+    *u = (sotto_unit_server){.plan = *p,
+                             .shelf = {[S_P] = {NULL, m}, [S_RHO] = {NULL, m > 0}, [S_PAYLOAD] = {NULL, m > 1 ? m - 1 : 0}, [S_PI] = {NULL, p->sign ? 1 : 0},
+                                       [S_ZETA] = {NULL, l}, [S_PRODUCT_0] = {NULL, select}, [S_PRODUCT_1] = {NULL, p->sign ? m : 0},
+                                       [S_Q_0] = {NULL, select}, [S_D] = {NULL, m > 0}}};
+    status = shelves_new(u->shelf, S_SHELVES, p->count);
+    if (status == SOTTO_OK && p->sign) {
+        status = sotto_sign_server_new(&u->signs, &p->signs, rng);
     }
-    if (p->client_ots > 0) {
-        status = sotto_ot_send(ot, chan, p->client_ots, u->ot_q, &u->first);
+    for (size_t group = 0; group < p->count && p->client_ots > 0 && status == SOTTO_OK; group += group_most) {
+        const size_t units = least(p->count - group, group_most);
+        uint64_t first;
+        status = sotto_ot_send_random(ot, chan, units * unit_ots(p), key, &first);
+        for (size_t at = group; at < group + units && status == SOTTO_OK; at += TILE) {
+            const tile t = tile_of(p, group, at, first);
+            status = server_keys(u, &t, ot, key + t.ots, b);
+        }
     }
 done:
+    sotto_free_secret(key, group_most * unit_ots(p), sizeof *key);
+    bench_free(b);
     if (status != SOTTO_OK) {
         sotto_unit_server_free(u);
         u = NULL;
@@ -365,167 +598,217 @@ done:
     return status;
 }
 
-/* rho, p (for the random sigma as yet) and the payload. */
-static int server_truncate(sotto_unit_server *u, const sotto_ot *ot, sotto_block *key, uint8_t *payload)
+/* Releases a shelf that is not needed any more. */
+static void drop(shelf *s, size_t count)
 {
-    const size_t n = u->plan.count;
-    const unsigned m = u->plan.widen;
-    sotto_block *k0 = key, *k1 = key + n;
-    uint64_t *correction = u->d; /* not used before the offer */
-    sotto_ot_keys_send(ot, u->first, n, 0, u->ot_q, k0, k1);
-    sotto_product_send_random(m, 0, u->p, correction, k0, k1, n);
-    for (size_t i = 0; i < n; i++) {
-        u->rho[i] = correction[i] & 1;
-        correction[i] >>= 1; /* delta - rho without its low bit, which is zero */
-    }
-    if (m > 1) {
-        sotto_writer w;
-        sotto_writer_init(&w, payload, sotto_packed_bytes(n, m - 1));
-        sotto_write_packed(&w, correction, n, m - 1);
-        return w.status;
-    }
-    return SOTTO_OK;
+    sotto_free_secret(s->bytes, shelf_bytes(s, count), 1);
+    *s = (shelf){NULL, 0};
 }
 
-int sotto_unit_server_correct(sotto_unit_server *u, sotto_ot *ot, sotto_chan *chan, const sotto_rng *rng)
+int sotto_unit_server_correct(sotto_unit_server *u, sotto_ot *ot, sotto_chan *chan)
 {
-    const sotto_unit_plan *plan = &u->plan;
-    const size_t n = plan->count, payload = plan->widen > 1 ? sotto_packed_bytes(n, plan->widen - 1) : 0;
-    sotto_block *key = sotto_calloc(n, 2 * sizeof *key);
-    uint8_t *body = sotto_calloc(payload, 1);
-    int status = SOTTO_OK;
-    if (key == NULL || body == NULL) {
+    const sotto_unit_plan *p = &u->plan;
+    const size_t n = p->count, payload = payload_bytes(p), group_most = least(group_units(p), p->server_ots);
+    sotto_block *key = sotto_calloc(group_most, sizeof *key);
+    workbench *b = NULL;
+    int status = bench_new(&b);
+    if (key == NULL) {
         status = sotto_fail(SOTTO_ERR_MEMORY, "no memory for a layer of %zu units", n);
-        goto done;
     }
-    if (plan->widen > 0) {
-        status = server_truncate(u, ot, key, body);
-        if (status == SOTTO_OK && payload > 0) {
-            status = sotto_chan_send(chan, body, payload);
-        }
-        if (status != SOTTO_OK) {
-            goto done;
+    if (status == SOTTO_OK && payload > 0) {
+        status = sotto_chan_send(chan, u->shelf[S_PAYLOAD].bytes, payload);
+    }
+    drop(&u->shelf[S_PAYLOAD], n);
+    for (size_t group = 0; group < p->server_ots && status == SOTTO_OK; group += group_most) {
+        const size_t units = least(n - group, group_most);
+        uint64_t first;
+        status = sotto_ot_recv_random(ot, chan, u->shelf[S_PI].bytes + group / 8, units, key, &first);
+        for (size_t at = group; at < group + units && status == SOTTO_OK; at += TILE) {
+            const tile t = {.at = at, .n = least(n - at, TILE)};
+            sotto_ot_keys_recv(ot, first + (at - group), t.n, 0, key + (at - group), b->k0);
+            sotto_product_recv(p->truncation.l_next, 0, b->w[0], NULL, NULL, b->k0, t.n);
+            put(&u->shelf[S_Q_0], &t, b->w[0]);
+            if (p->widen > 0) {
+                sotto_product_recv(p->widen, 1, b->w[1], NULL, NULL, b->k0, t.n);
+                put(&u->shelf[S_PRODUCT_1], &t, b->w[1]);
+            }
         }
     }
-    if (plan->sign) {
-        const size_t at = plan->widen > 0 ? n : 0;
-        sotto_block *k0 = key, *k1 = key + n;
-        sotto_ot_keys_send(ot, u->first + at, n, 0, u->ot_q + at, k0, k1);
-        sotto_product_send_random(plan->truncation.l_next, 0, u->t, u->zeta, k0, k1, n);
-        status = sotto_rng_fill(rng, u->pi_bits, (n + 7) / 8);
-        if (status != SOTTO_OK) {
-            goto done;
-        }
-        for (size_t i = 0; i < n; i++) {
-            u->pi[i] = sotto_bit(u->pi_bits, i);
-        }
-        status = sotto_ot_recv(ot, chan, u->pi_bits, n, u->pi_t, &u->pi_first);
-    }
-done:
-    sotto_free_secret(key, n, 2 * sizeof *key);
-    sotto_free(body);
+    sotto_free_secret(key, group_most, sizeof *key);
+    bench_free(b);
     return status;
 }
 
-int sotto_unit_server_ready(sotto_unit_server *u, const sotto_ot *ot, const uint8_t *choice, uint8_t *tables, const sotto_rng *rng)
+/* The body of CHOICE while it is read. */
+typedef struct choice_readers {
+    sotto_reader truncation_flips, sign_flips, low, high;
+} choice_readers;
+
+static int ready_tile(sotto_unit_server *u, const tile *t, const sotto_ot *ot, choice_readers *in, uint8_t *tables, workbench *b,
+                      sotto_block *scratch)
 {
-    const sotto_unit_plan *plan = &u->plan;
-    const sotto_truncation trunc = plan->truncation;
-    const size_t n = plan->count;
-    sotto_block *key = sotto_calloc(n, sizeof *key);
-    uint64_t *word = sotto_calloc(n, 2 * sizeof *word);
-    int status = SOTTO_OK;
-    if (key == NULL || word == NULL) {
+    const sotto_unit_plan *p = &u->plan;
+    const size_t n = t->n;
+    uint64_t *const flips = b->w[0], *const share = b->w[1], *const rho = b->w[2], *const pi = b->w[3], *const correction = b->w[4];
+    uint64_t *const product = b->w[5];
+    if (p->widen > 0) {
+        sotto_read_packed(&in->truncation_flips, flips, n, 1);
+        get(&u->shelf[S_P], t, share);
+        get(&u->shelf[S_RHO], t, rho);
+        sotto_product_flip(p->widen, share, flips, rho, n);
+        put(&u->shelf[S_P], t, share);
+    }
+    if (!p->sign) {
+        return SOTTO_OK;
+    }
+    get(&u->shelf[S_PI], t, pi);
+    get(&u->shelf[S_Q_0], t, share);
+    get(&u->shelf[S_PRODUCT_0], t, product);
+    sotto_read_packed(&in->low, correction, n, p->truncation.l_next);
+    sotto_product_correct(p->truncation.l_next, share, correction, pi, n);
+    for (size_t i = 0; i < n; i++) {
+        product[i] += share[i];
+    }
+    put(&u->shelf[S_PRODUCT_0], t, product);
+    if (p->widen > 0) {
+        get(&u->shelf[S_PRODUCT_1], t, share);
+        sotto_read_packed(&in->high, correction, n, p->widen);
+        sotto_product_correct(p->widen, share, correction, pi, n);
+        put(&u->shelf[S_PRODUCT_1], t, share);
+    }
+    sotto_read_packed(&in->sign_flips, flips, n, p->signs.u - 1);
+    return sotto_sign_server_ready(u->signs, t->at, n, ot, flips, tables, scratch);
+}
+
+int sotto_unit_server_ready(sotto_unit_server *u, const sotto_ot *ot, const uint8_t *choice, uint8_t *tables)
+{
+    const sotto_unit_plan *p = &u->plan;
+    const size_t n = p->count;
+    sotto_block *scratch = sotto_calloc(p->signs.scratch, sizeof *scratch);
+    workbench *b = NULL;
+    int status = bench_new(&b);
+    if (scratch == NULL) {
         status = sotto_fail(SOTTO_ERR_MEMORY, "no memory for a layer of %zu units", n);
+    }
+    if (status != SOTTO_OK) {
         goto done;
     }
     sotto_reader r;
-    sotto_reader_init(&r, choice, plan->choice_bytes);
-    if (plan->widen > 0) {
-        sotto_read_packed(&r, word, n, 1);
-        sotto_product_flip(plan->widen, u->p, word, u->rho, n);
+    sotto_reader_init(&r, choice, p->choice_bytes);
+    choice_readers in = {.truncation_flips = part(&r, n, p->widen > 0)};
+    if (p->sign) {
+        in.sign_flips = part(&r, p->signs.ots, 1);
+        in.low = part(&r, n, p->truncation.l_next);
+        in.high = part(&r, n, p->widen);
     }
-    if (plan->sign) {
-        const uint8_t *flips = sotto_read_span(&r, plan->signs.flip_bytes);
-        uint64_t *low = word, *high = word + n;
-        sotto_read_packed(&r, low, n, trunc.l_next);
-        if (plan->widen > 0) {
-            sotto_read_packed(&r, high, n, plan->widen);
-        }
-        status = sotto_reader_finish(&r, "choices of a unit layer");
-        if (status != SOTTO_OK) {
-            goto done;
-        }
-        sotto_ot_keys_recv(ot, u->pi_first, n, 0, u->pi_t, key);
-        sotto_product_recv(trunc.l_next, 0, u->q[0], low, u->pi, key, n);
-        memcpy(u->q[1], u->q[0], n * sizeof *u->q[1]);
-        if (plan->widen > 0) {
-            sotto_product_recv(plan->widen, 1, high, high, u->pi, key, n);
-            second_product(trunc, u->q[1], u->q[0], high, n);
-        }
-        const size_t at = plan->client_ots - plan->signs.ots;
-        status = sotto_sign_server_new(&u->signs, &plan->signs, ot, u->first + at, u->ot_q + at, flips, u->pi, tables, rng);
-    } else {
-        status = sotto_reader_finish(&r, "choices of a unit layer");
+    status = sotto_reader_finish(&r, "choices of a unit layer");
+    for (size_t at = 0; at < n && status == SOTTO_OK; at += TILE) {
+        const tile t = {.at = at, .n = least(n - at, TILE)};
+        status = ready_tile(u, &t, ot, &in, tables, b, scratch);
     }
-    sotto_free_secret(u->ot_q, plan->client_ots, sizeof *u->ot_q);
-    sotto_free_secret(u->pi_t, plan->server_ots, sizeof *u->pi_t);
-    sotto_free_secret(u->pi_bits, (plan->server_ots + 7) / 8, 1);
-    u->ot_q = u->pi_t = NULL;
-    u->pi_bits = NULL;
+    const sotto_reader *const all[] = {&in.truncation_flips, &in.sign_flips, &in.low, &in.high};
+    for (size_t i = 0; i < (p->sign ? 4 : 1) && status == SOTTO_OK; i++) {
+        status = sotto_reader_finish(all[i], "choices of a unit layer");
+    }
+    drop(&u->shelf[S_Q_0], n);
 done:
-    sotto_free_secret(key, n, sizeof *key);
-    sotto_free_secret(word, n, 2 * sizeof *word);
+    sotto_free_secret(scratch, p->signs.scratch, sizeof *scratch);
+    bench_free(b);
     return status;
 }
 
-void sotto_unit_server_offer(sotto_unit_server *u, uint8_t *offer, const uint64_t *a)
+int sotto_unit_server_offer(sotto_unit_server *u, uint8_t *offer, const uint64_t *a)
 {
-    const sotto_unit_plan *plan = &u->plan;
-    const size_t n = plan->count;
-    const int widens = plan->widen > 0;
-    sotto_writer w;
-    sotto_writer_init(&w, offer, plan->offer_bytes);
-    /* The tops are read first: Z below takes the place of nothing that they need. */
-    if (plan->sign) {
-        sotto_sign_top_server(plan->window, u->a_next, a, n);
-        sotto_sign_offer(u->signs, offer + plan->offer_bytes - plan->signs.message_bytes, u->a_next);
+    const sotto_unit_plan *p = &u->plan;
+    const size_t n = p->count;
+    const unsigned l = p->truncation.l_next;
+    workbench *b = NULL;
+    const int status = bench_new(&b);
+    if (status != SOTTO_OK) {
+        return status;
     }
-    sotto_truncate_server(plan->truncation, u->a_next, u->d, a, widens ? u->rho : NULL, widens ? u->p : NULL, n);
-    if (widens) {
-        sotto_write_packed(&w, u->d, n, 1);
+    uint64_t *const rho = b->w[0], *const share = b->w[1], *const a_next = b->w[2], *const d = b->w[3], *const pi = b->w[4], *const zeta = b->w[5];
+    uint64_t *const z = b->w[6], *const top = b->w[7];
+    sotto_writer to_d = room(&offer, n, p->widen > 0), to_z = {0};
+    if (p->sign) {
+        to_z = room(&offer, n, l);
     }
-    if (plan->sign) {
-        sotto_select_offer(plan->truncation.l_next, u->zeta, u->a_next, u->pi, u->zeta, n);
-        sotto_write_packed(&w, u->zeta, n, plan->truncation.l_next);
+    for (size_t at = 0; at < n; at += TILE) {
+        const tile t = {.at = at, .n = least(n - at, TILE)};
+        get(&u->shelf[S_RHO], &t, rho);
+        get(&u->shelf[S_P], &t, share);
+        sotto_truncate_server(p->truncation, a_next, d, a + at, p->widen > 0 ? rho : NULL, p->widen > 0 ? share : NULL, t.n);
+        if (p->widen > 0) {
+            sotto_write_packed(&to_d, d, t.n, 1);
+            put(&u->shelf[S_D], &t, d);
+        }
+        if (p->sign) {
+            get(&u->shelf[S_PI], &t, pi);
+            get(&u->shelf[S_ZETA], &t, zeta);
+            sotto_select_offer(l, z, a_next, pi, zeta, t.n);
+            sotto_write_packed(&to_z, z, t.n, l);
+            sotto_sign_top_server(p->window, top, a + at, t.n);
+            sotto_sign_offer(u->signs, at, t.n, offer, top, pi);
+        }
+        put(&u->shelf[S_ZETA], &t, a_next);
     }
+    bench_free(b);
+    return SOTTO_OK;
+}
+
+static void finish_tile(const sotto_unit_server *u, const tile *t, uint64_t *e, sotto_reader *from_g, sotto_reader *from_w, workbench *b)
+{
+    const sotto_unit_plan *p = &u->plan;
+    const size_t n = t->n;
+    uint64_t *const g = b->w[0], *const w = b->w[1], *const pi = b->w[2], *const a_next = b->w[3], *const d = b->w[4], *const zero = b->w[5];
+    uint64_t *const step = b->w[6], *const product = b->w[7];
+    get(&u->shelf[S_ZETA], t, a_next);
+    sotto_read_packed(from_w, w, n, p->truncation.l_next);
+    if (!p->sign) {
+        for (size_t i = 0; i < n; i++) {
+            e[i] = sotto_low_bits(a_next[i] + w[i], p->truncation.l_next);
+        }
+        return;
+    }
+    sotto_read_packed(from_g, g, n, 1);
+    get(&u->shelf[S_PI], t, pi);
+    get(&u->shelf[S_PRODUCT_0], t, zero);
+    if (p->widen > 0) {
+        get(&u->shelf[S_PRODUCT_1], t, step);
+        get(&u->shelf[S_D], t, d);
+        sotto_truncate_pick(p->truncation, product, zero, step, d, n);
+    }
+    sotto_select_finish(p->truncation.l_next, e, g, w, pi, a_next, p->widen > 0 ? product : zero, n);
 }
 
 int sotto_unit_server_finish(sotto_unit_server *u, uint64_t *e, const uint8_t *reply)
 {
-    const sotto_unit_plan *plan = &u->plan;
-    const size_t n = plan->count;
-    const unsigned l = plan->truncation.l_next;
-    uint64_t *words = sotto_calloc(n, 2 * sizeof *words);
-    if (words == NULL) {
-        return sotto_fail(SOTTO_ERR_MEMORY, "no memory for a layer of %zu units", n);
+    const sotto_unit_plan *p = &u->plan;
+    const size_t n = p->count;
+    workbench *b = NULL;
+    int status = bench_new(&b);
+    if (status != SOTTO_OK) {
+        return status;
     }
-    uint64_t *g = words, *w = words + n;
-    sotto_reader r;
-    sotto_reader_init(&r, reply, plan->reply_bytes);
-    if (plan->sign) {
-        sotto_read_packed(&r, g, n, 1);
+    sotto_reader r, from_g, from_w;
+    sotto_reader_init(&r, reply, p->reply_bytes);
+    from_g = part(&r, n, p->sign ? 1 : 0);
+    from_w = part(&r, n, p->truncation.l_next);
+    status = sotto_reader_finish(&r, "reply of a unit layer");
+    for (size_t at = 0; at < n && status == SOTTO_OK; at += TILE) {
+        const tile t = {.at = at, .n = least(n - at, TILE)};
+        finish_tile(u, &t, e + at, &from_g, &from_w, b);
     }
-    sotto_read_packed(&r, w, n, l);
-    const int status = sotto_reader_finish(&r, "reply of a unit layer");
-    if (status == SOTTO_OK && plan->sign) {
-        sotto_select_finish(l, e, g, w, u->pi, u->d, u->a_next, u->t, (const uint64_t *const *)u->q, n);
-    } else if (status == SOTTO_OK) {
-        for (size_t i = 0; i < n; i++) {
-            e[i] = sotto_low_bits(u->a_next[i] + w[i], l);
-        }
+    if (status == SOTTO_OK) {
+        status = sotto_reader_finish(&from_g, "reply of a unit layer");
     }
-    sotto_free_secret(words, n, 2 * sizeof *words);
+    if (status == SOTTO_OK) {
+        status = sotto_reader_finish(&from_w, "reply of a unit layer");
+    }
+    if (status != SOTTO_OK) {
+        memset(e, 0, n * sizeof *e);
+    }
+    bench_free(b);
     return status;
 }
 
@@ -535,9 +818,6 @@ void sotto_unit_server_free(sotto_unit_server *u)
         return;
     }
     sotto_sign_server_free(u->signs);
-    sotto_free_secret(u->ot_q, u->plan.client_ots, sizeof *u->ot_q);
-    sotto_free_secret(u->pi_t, u->plan.server_ots, sizeof *u->pi_t);
-    sotto_free_secret(u->pi_bits, (u->plan.server_ots + 7) / 8, 1);
-    sotto_free_secret(u->words, u->plan.count, SERVER_ARRAYS * sizeof *u->words);
+    shelves_free(u->shelf, S_SHELVES, u->plan.count);
     sotto_free_secret(u, 1, sizeof *u);
 }

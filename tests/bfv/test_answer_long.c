@@ -348,7 +348,7 @@ static void test_the_eyes_see(void **state)
     for (size_t i = 0; i < N; i += 7)
         w[i] = test_u64(&rng) & 1 ? 1024 : -1024;
     setting_weights(&s, w);
-    s.plan = (sotto_bfv_answer_plan){.flood_width = 1, .margin = 1};
+    s.plan = (sotto_bfv_answer_plan){.set = sotto_bfv_set_id(s.f.p), .flood_width = 1, .margin = 1};
     look(&v, &s, 40, w);
     print_message("correlation of error and known noise without flooding: %.4f\n", correlation(&v));
     assert_true(fabs(correlation(&v)) > 12 / sqrt(v.count));

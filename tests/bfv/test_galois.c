@@ -380,10 +380,37 @@ static void test_faults(void **state)
     fixture_free(&f);
 }
 
+/* Keys whose arrays have the very size that another ring's have: k (k + 1) n is the same for both. */
+static void test_keys_of_another_ring(void **state)
+{
+    (void)state;
+    sotto_rng rng = test_rng(seed, 40);
+    const unsigned large[] = {43, 43}, small[] = {20, 20, 20};
+    fixture f = special_new(8192, large, 2, 44, 1000, NULL, &rng), g = special_new(4096, small, 3, 21, 1000, NULL, &rng);
+    sotto_bfv_galois_keys keys;
+    sotto_bfv_switch_key relin;
+    const uint32_t left[] = {sotto_bfv_galois_row(f.p, 1)};
+    uint64_t *m = words_new(g.n);
+    sotto_bfv_ct x = encrypted(&g, m, 0);
+    assert_ok(sotto_bfv_galois_keys_new(&keys, f.p, &f.sk, left, 1, &rng));
+    assert_ok(sotto_bfv_relin_key_new(&relin, f.p, &f.sk, &rng));
+    assert_status(SOTTO_ERR_ARG, sotto_bfv_apply_galois(&x, g.p, left[0], &keys));
+    assert_status(SOTTO_ERR_ARG, sotto_bfv_mul(&x, g.p, &x, &relin));
+    assert_status(SOTTO_ERR_ARG, sotto_bfv_decrypt(m, f.p, &g.sk, &x));
+    assert_status(SOTTO_ERR_ARG, sotto_bfv_encrypt_public(&x, g.p, &f.pk, m, &rng));
+    sotto_bfv_switch_key_free(&relin);
+    sotto_bfv_galois_keys_free(&keys);
+    sotto_bfv_ct_free(&x);
+    free(m);
+    fixture_free(&f);
+    fixture_free(&g);
+}
+
 int main(void)
 {
     seed = test_seed();
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_keys_of_another_ring),
         cmocka_unit_test(test_elements),      cmocka_unit_test(test_order),        cmocka_unit_test(test_rotations),
         cmocka_unit_test(test_automorphisms), cmocka_unit_test(test_sum_slots),    cmocka_unit_test(test_sum),
         cmocka_unit_test(test_known_answer),  cmocka_unit_test(test_refusals),     cmocka_unit_test(test_faults),

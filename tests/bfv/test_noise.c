@@ -353,6 +353,9 @@ static void test_without_special(void **state)
     const sotto_bfv_noise x = sotto_bfv_noise_symmetric(p);
     assert_true(sotto_bfv_noise_predicted_budget(sotto_bfv_noise_mul(x, x, p), p) == -INFINITY);
     assert_true(sotto_bfv_noise_predicted_budget(sotto_bfv_noise_switch(x, p), p) == -INFINITY);
+    const sotto_bfv_noise endless = sotto_bfv_noise_mul(x, x, p); /* sums of such stay infinite and are no NaN */
+    assert_true(sotto_bfv_noise_predicted_budget(sotto_bfv_noise_add(endless, endless), p) == -INFINITY);
+    assert_true(sotto_bfv_noise_predicted_budget(sotto_bfv_noise_sum_slots(x, p), p) == -INFINITY);
     sotto_bfv_params_free(p);
 }
 

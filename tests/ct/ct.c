@@ -1,5 +1,5 @@
 /* Secrets marked undefined under Valgrind's memcheck, which then reports every branch and every address that depends on one
- * (`make check-ct`; the idea is Adam Langley's ctgrind, 2010). What it cannot see: the time of single instructions, division above all; tests/ct/divisions.sh
+ * (`make check-ct`; the idea is Adam Langley's ctgrind, 2010). What it cannot see: the time of single instructions, division above all; tests/ct/instructions.sh
  * looks for those.
  *
  *     ct [--tier NAME] [CASE...]
@@ -24,6 +24,7 @@
 #include "lib/mem.h"
 #include "lib/prg.h"
 #include "nn/secure/session.h"
+#include "nn/secure/unit.h"
 #include "ring/poly.h"
 #include "ring/sample.h"
 #include "tests/nn/fixture.h"
@@ -591,6 +592,105 @@ static void case_ot(void)
     }
 }
 
+/* ---- units on secret shares: enough of them for vectors and what is left over ---------------------------------------------------- */
+
+enum { UNITS = 45, UNIT_L = 24 };
+static sotto_unit_plan unit_plan;
+static uint64_t unit_a[UNITS], unit_c[UNITS], unit_r[UNITS], unit_e[UNITS];
+
+static int unit_server(sotto_ot *ot, sotto_chan *chan, const sotto_rng *rng)
+{
+    const sotto_unit_plan *p = &unit_plan;
+    sotto_unit_server *u = NULL;
+    uint8_t *choice = sotto_calloc(p->choice_bytes, 1), *tables = sotto_calloc(p->table_bytes, 1), *offer = sotto_calloc(p->offer_bytes, 1);
+    uint8_t *reply = sotto_calloc(p->reply_bytes, 1);
+    require(choice != NULL && tables != NULL && offer != NULL && reply != NULL);
+    int status = sotto_unit_server_new(&u, p, ot, chan, rng);
+    status = status == SOTTO_OK ? sotto_unit_server_correct(u, ot, chan) : status;
+    status = status == SOTTO_OK ? sotto_chan_recv(chan, choice, p->choice_bytes) : status;
+    status = status == SOTTO_OK ? sotto_unit_server_ready(u, ot, choice, p->table_bytes > 0 ? tables : NULL) : status;
+    status = status == SOTTO_OK ? sotto_chan_send(chan, tables, p->table_bytes) : status;
+    status = status == SOTTO_OK ? sotto_unit_server_offer(u, offer, unit_a) : status;
+    status = status == SOTTO_OK ? sotto_chan_send(chan, offer, p->offer_bytes) : status;
+    status = status == SOTTO_OK ? sotto_chan_recv(chan, reply, p->reply_bytes) : status;
+    status = status == SOTTO_OK ? sotto_unit_server_finish(u, unit_e, reply) : status;
+    sotto_unit_server_free(u);
+    sotto_free(choice);
+    sotto_free(tables);
+    sotto_free(offer);
+    sotto_free(reply);
+    return status;
+}
+
+static int unit_client(sotto_ot *ot, sotto_chan *chan)
+{
+    const sotto_unit_plan *p = &unit_plan;
+    sotto_unit_client *u = NULL;
+    uint8_t *choice = sotto_calloc(p->choice_bytes, 1), *offer = sotto_calloc(p->offer_bytes, 1), *reply = sotto_calloc(p->reply_bytes, 1);
+    require(choice != NULL && offer != NULL && reply != NULL);
+    int status = sotto_unit_client_new(&u, p, ot, chan);
+    status = status == SOTTO_OK ? sotto_unit_client_choose(u, ot, chan, unit_c, choice) : status;
+    status = status == SOTTO_OK ? sotto_chan_send(chan, choice, p->choice_bytes) : status;
+    status = status == SOTTO_OK && p->table_bytes > 0 ? sotto_chan_recv(chan, sotto_unit_client_tables(u), p->table_bytes) : status;
+    status = status == SOTTO_OK ? sotto_chan_recv(chan, offer, p->offer_bytes) : status;
+    status = status == SOTTO_OK ? sotto_unit_client_reply(u, reply, offer, unit_r) : status;
+    status = status == SOTTO_OK ? sotto_chan_send(chan, reply, p->reply_bytes) : status;
+    status = status == SOTTO_OK ? sotto_chan_flush(chan) : status;
+    sotto_unit_client_free(u);
+    sotto_free(choice);
+    sotto_free(offer);
+    sotto_free(reply);
+    return status;
+}
+
+static int unit_side(sotto_chan *inner, void *ctx)
+{
+    const int party = *(const int *)ctx;
+    sotto_rng seeded = test_rng(10, (uint64_t)party);
+    const sotto_rng rng = {secret_party_fill, &seeded};
+    sotto_chan chan = open_chan(inner);
+    sotto_ot *ot = NULL;
+    int status = sotto_ot_new(&ot, &chan, &rng, fixture_salt, party, SOTTO_OT_SOFTSPOKEN4);
+    if (status == SOTTO_OK) {
+        status = party == 0 ? unit_client(ot, &chan) : unit_server(ot, &chan, &rng);
+    }
+    sotto_ot_free(ot);
+    return status;
+}
+
+static void case_units(void)
+{
+    static const struct {
+        sotto_sign_provider sign;
+        unsigned u; /* 0: a truncation alone */
+    } kinds[] = {{SOTTO_SIGN_LOOKUP, 6}, {SOTTO_SIGN_LOOKUP, 9}, {SOTTO_SIGN_CIRCUIT, 6}, {SOTTO_SIGN_LOOKUP, 0}};
+    const sotto_rng rng = test_rng(11, 0);
+    for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
+        const unsigned window = UNIT_L - 1, u = kinds[k].u;
+        const sotto_step_info step = {.op = SOTTO_STEP_UNIT, .units = UNITS, .truncation = {UNIT_L, 7, UNIT_L}, .sign = u > 0,
+                                      .sign_window = {window, window - u}};
+        int party[2] = {0, 1}, status[2];
+        uint64_t want[UNITS];
+        for (size_t i = 0; i < UNITS; i++) {
+            const uint64_t y = test_below(&rng, 1 << 22) - (1 << 21);
+            unit_c[i] = test_below(&rng, 1 << UNIT_L);
+            unit_a[i] = sotto_low_bits(y - unit_c[i], UNIT_L);
+            unit_r[i] = test_below(&rng, 1 << UNIT_L);
+            want[i] = sotto_truncate_reference(step.truncation, y, unit_c[i]) * (u > 0 ? sotto_sign_reference(step.sign_window, y, unit_c[i]) : 1) - unit_r[i];
+        }
+        SOTTO_SECRET(unit_a, sizeof unit_a);
+        SOTTO_SECRET(unit_c, sizeof unit_c);
+        SOTTO_SECRET(unit_r, sizeof unit_r);
+        require(sotto_unit_plan_new(&unit_plan, &step, kinds[k].sign, SOTTO_OT_SOFTSPOKEN4) == SOTTO_OK);
+        test_two_party(unit_side, &party[0], unit_side, &party[1], status);
+        require(status[0] == SOTTO_OK && status[1] == SOTTO_OK);
+        SOTTO_DECLASSIFY(unit_e, sizeof unit_e); /* to compare */
+        for (size_t i = 0; i < UNITS; i++) {
+            require(unit_e[i] == sotto_low_bits(want[i], UNIT_L));
+        }
+    }
+}
+
 /* ---- a whole session: keys, linear layers, every kind of unit, both sign providers ---------------------------------------------- */
 
 static const char network_text[] = "sotto-model 1\n"
@@ -680,6 +780,7 @@ static const struct {
     {"aes", case_aes, 0},
     {"garble", case_garble, 0},
     {"ot", case_ot, 0},
+    {"units", case_units, 0},
     {"session", case_session, 0},
 };
 

@@ -162,9 +162,9 @@ static int run_codec(const codec *c, const uint8_t *data, size_t len)
         c->check(p, &o);
         uint8_t *again = sotto_calloc(bytes, 1);
         sotto_writer w;
-        sotto_block seed;
+        sotto_block seed = {{0, 0}};
         require(again != NULL);
-        memcpy(&seed, data + 8, sizeof seed);
+        memcpy(&seed, data + 8, len - 8 < sizeof seed ? len - 8 : sizeof seed); /* a set of no keys is shorter */
         sotto_writer_init(&w, again, bytes);
         c->write(&w, p, &o, seed);
         require(w.status == SOTTO_OK && w.pos == bytes);

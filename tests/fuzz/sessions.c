@@ -174,12 +174,12 @@ static int record_send(void *ctx, const void *data, size_t len)
 {
     recorder *r = ctx;
     recording *to = r->to;
-    require(to->messages < MESSAGES_MAX);
     to->data = realloc(to->data, to->len + len);
     require(to->data != NULL);
     memcpy(to->data + to->len, data, len);
     to->len += len;
-    to->start[++to->messages] = to->len;
+    to->messages += to->messages < MESSAGES_MAX; /* the last one takes whatever follows it */
+    to->start[to->messages] = to->len;
     return sotto_chan_send(r->inner, data, len);
 }
 

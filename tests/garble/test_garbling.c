@@ -247,7 +247,7 @@ static sotto_block three_halves(const instances *s, size_t i, sotto_block a, sot
     return pick(c, sigma(m), rho[1]);
 }
 
-/* The equations of kernel_body.h, all four inputs of every gate. */
+/* The equations of kernel_internal.h, all four inputs of every gate. */
 static void test_three_halves_tables(void **state)
 {
     (void)state;

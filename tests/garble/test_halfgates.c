@@ -1,5 +1,4 @@
-/* Garbled against plain evaluation: all inputs and permute bits of a gate, whole circuits over many instances, what the evaluator
- * sees, what a wrong label or table does. */
+/* The calls without objects: the bytes of garble/garbling.h, the protocol's circuits against plain evaluation, what a wrong label or table does. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,35 +6,7 @@
 #include "garble/halfgates.h"
 #include "lib/ct.h"
 #include "lib/mem.h"
-#include "tests/support/support.h"
-
-static sotto_block random_block(const sotto_rng *rng)
-{
-    sotto_block b = {{test_u64(rng), test_u64(rng)}};
-    return b;
-}
-
-static sotto_block random_offset(const sotto_rng *rng)
-{
-    sotto_block b = random_block(rng);
-    b.w[0] |= 1;
-    return b;
-}
-
-static int same(sotto_block a, sotto_block b)
-{
-    return a.w[0] == b.w[0] && a.w[1] == b.w[1];
-}
-
-static sotto_hash salted(const sotto_rng *rng)
-{
-    return (sotto_hash){.salt = random_block(rng), .domain = SOTTO_DOMAIN_GARBLE, .direction = 1};
-}
-
-static sotto_block pick(sotto_block zero, sotto_block offset, unsigned bit)
-{
-    return bit ? sotto_block_xor(zero, offset) : zero;
-}
+#include "tests/garble/instances.h"
 
 /* One AND gate: the output label is the right one for all inputs and all permute bits. */
 static void test_gate_exhaustive(void **state)
@@ -63,55 +34,31 @@ static void test_gate_exhaustive(void **state)
     sotto_circuit_free(&c);
 }
 
-/* A circuit with everything random, `instances` times; evaluated in two calls to show that streaming changes nothing. */
-static void check_circuit(const sotto_circuit *c, size_t instances, const sotto_rng *rng)
+static void check_circuit(const sotto_circuit *c, size_t count, const sotto_rng *rng)
 {
-    size_t inputs = sotto_circuit_inputs(c), tables = sotto_garble_table_blocks(c, instances);
-    sotto_block *zero = calloc(inputs * instances + 1, sizeof *zero), *in = calloc(inputs * instances + 1, sizeof *in);
-    sotto_block *table = calloc(tables + 1, sizeof *table), *out_zero = calloc(c->output_count * instances + 1, sizeof *out_zero);
-    sotto_block *out = calloc(c->output_count * instances + 1, sizeof *out);
-    uint8_t *bits = calloc(inputs * instances + 1, 1), *want = calloc(c->output_count, 1);
-    assert_true(zero && in && table && out_zero && out && bits && want);
-    sotto_hash h = salted(rng);
-    sotto_block offset = random_offset(rng);
-    for (size_t w = 0; w < inputs; w++)
-        for (size_t i = 0; i < instances; i++) {
-            size_t at = w * instances + i;
-            zero[at] = random_block(rng);
-            bits[i * inputs + w] = (uint8_t)(test_u64(rng) & 1);
-            in[at] = pick(zero[at], offset, bits[i * inputs + w]);
-        }
-    assert_ok(sotto_garble(c, &h, offset, 1000, instances, zero, table, out_zero));
-    assert_ok(sotto_evaluate(c, &h, 1000, instances, in, table, out));
-    for (size_t i = 0; i < instances; i++) {
-        assert_ok(sotto_circuit_run(c, want, bits + i * inputs));
-        for (uint32_t o = 0; o < c->output_count; o++) {
-            size_t at = o * instances + i;
-            assert_true(same(out[at], pick(out_zero[at], offset, want[o])));
-            assert_int_equal(sotto_permute_bit(out[at]) ^ sotto_permute_bit(out_zero[at]), want[o]);
-        }
-    }
-    free(want);
-    free(bits);
-    free(out);
-    free(out_zero);
-    free(table);
-    free(in);
-    free(zero);
+    instances s;
+    instances_new(&s, c, SOTTO_HALF_GATES, 1000, count, rng);
+    sotto_block *tables = calloc(sotto_garble_table_blocks(c, count) + 1, sizeof *tables);
+    assert_non_null(tables);
+    assert_ok(sotto_garble(c, &s.job.hash, s.offset, 1000, count, s.zero, tables, s.out_zero));
+    assert_ok(sotto_evaluate(c, &s.job.hash, 1000, count, s.in, tables, s.out));
+    instances_check(&s);
+    free(tables);
+    instances_free(&s);
 }
 
 static void test_circuits(void **state)
 {
     (void)state;
     sotto_rng rng = test_rng(test_seed(), 2);
-    static const size_t instances[] = {0, 1, 2, 63, 64, 65, 200};
-    for (size_t n = 0; n < sizeof instances / sizeof *instances; n++) {
+    static const size_t counts[] = {0, 1, 2, 63, 64, 65, 200};
+    for (size_t n = 0; n < sizeof counts / sizeof *counts; n++) {
         sotto_circuit c;
         assert_ok(sotto_circuit_sign(&c, 6));
-        check_circuit(&c, instances[n], &rng);
+        check_circuit(&c, counts[n], &rng);
         sotto_circuit_free(&c);
         assert_ok(sotto_circuit_argmax(&c, 10, 20));
-        check_circuit(&c, instances[n], &rng);
+        check_circuit(&c, counts[n], &rng);
         sotto_circuit_free(&c);
     }
 }
@@ -171,28 +118,6 @@ static void test_tampering(void **state)
     sotto_circuit_free(&c);
 }
 
-/* Table bytes are uniform over runs with the same labels' values and fresh coins. */
-static void test_tables_uniform(void **state)
-{
-    (void)state;
-    sotto_rng rng = test_rng(test_seed(), 5);
-    sotto_circuit c;
-    assert_ok(sotto_circuit_sign(&c, 6));
-    uint64_t seen[256] = {0}, total = 0;
-    static sotto_block zero[10 * 64], table[2 * 5 * 64], out[64];
-    for (int run = 0; run < 100; run++) {
-        sotto_hash h = salted(&rng);
-        for (size_t i = 0; i < sizeof zero / sizeof *zero; i++)
-            zero[i] = random_block(&rng);
-        assert_ok(sotto_garble(&c, &h, random_offset(&rng), 0, 64, zero, table, out));
-        const uint8_t *bytes = (const uint8_t *)table;
-        for (size_t i = 0; i < sizeof table; i++, total++)
-            seen[bytes[i]]++;
-    }
-    assert_true(test_chi_square(seen, 256, total) < test_chi_square_bound(256));
-    sotto_circuit_free(&c);
-}
-
 static void test_refusals(void **state)
 {
     (void)state;
@@ -226,7 +151,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_gate_exhaustive), cmocka_unit_test(test_circuits),       cmocka_unit_test(test_same_as_garbling),
-        cmocka_unit_test(test_tampering),       cmocka_unit_test(test_tables_uniform), cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_tampering),        cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

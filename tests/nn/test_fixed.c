@@ -320,12 +320,13 @@ static void unit_on_shares(const sotto_step_info *s, uint64_t out[2], const uint
     const unsigned m = sotto_truncation_widen(t), l = t.l_next;
     const uint64_t a = sotto_low_bits(ac[0], t.l), c = sotto_low_bits(ac[1], t.l);
     const uint64_t rho = test_u64(rng) & 1, pi = test_u64(rng) & 1, tau = test_u64(rng) & 1, r_next = sotto_low_bits(test_u64(rng), l);
-    uint64_t cbar, c0, c1, a_next, d, p[2] = {0, test_u64(rng)};
-    uint64_t *const c_out[2] = {&c0, &c1};
+    const uint64_t one = 1;
+    uint64_t cbar, c0, c1, step = 0, a_next, d, p[2] = {0, test_u64(rng)};
     sotto_truncate_choices(t, &cbar, &c, 1);
     p[1] = sotto_low_bits(p[1], m);
     p[0] = sotto_low_bits(rho * cbar - p[1], m);
-    sotto_truncate_client(t, c_out, &c, m ? &p[1] : NULL, 1);
+    sotto_truncate_client(t, &c0, m ? &step : NULL, &c, m ? &p[1] : NULL, 1);
+    sotto_truncate_pick(t, &c1, &c0, &step, &one, 1);
     sotto_truncate_server(t, &a_next, &d, &a, m ? &rho : NULL, m ? &p[0] : NULL, 1);
     if (!s->sign) {
         out[0] = sotto_low_bits(a_next + (d ? c1 : c0) - r_next, l);
@@ -341,11 +342,11 @@ static void unit_on_shares(const sotto_step_info *s, uint64_t out[2], const uint
     const uint64_t zeta = sotto_low_bits(test_u64(rng), l), tc = sotto_low_bits(test_u64(rng), l), ts = sotto_low_bits(tau * zeta - tc, l);
     const uint64_t qc[2] = {sotto_low_bits(test_u64(rng), l), sotto_low_bits(test_u64(rng), l)};
     const uint64_t qs[2] = {sotto_low_bits(pi * (1 - 2 * tau) * c0 - qc[0], l), sotto_low_bits(pi * (1 - 2 * tau) * c1 - qc[1], l)};
-    const uint64_t *const c_in[2] = {&c0, &c1}, *const qcs[2] = {&qc[0], &qc[1]}, *const qss[2] = {&qs[0], &qs[1]};
+    const uint64_t own = d ? c1 : c0, product[2] = {ts + qs[d], tc + qc[d]};
     uint64_t z, g, w;
     sotto_select_offer(l, &z, &a_next, &pi, &zeta, 1);
-    sotto_select_answer(l, &g, &w, &b_client, &tau, &d, &z, c_in, &tc, qcs, &r_next, 1);
-    sotto_select_finish(l, &out[0], &g, &w, &pi, &d, &a_next, &ts, qss, 1);
+    sotto_select_answer(l, &g, &w, &b_client, &tau, &z, &own, &product[1], &r_next, 1);
+    sotto_select_finish(l, &out[0], &g, &w, &pi, &a_next, &product[0], 1);
     out[1] = r_next;
 }
 

@@ -2,6 +2,7 @@
  * views that must be uniform. */
 #include <string.h>
 
+#include "lib/cpu.h"
 #include "lib/ct.h"
 #include "nn/secure/step.h"
 #include "tests/support/support.h"
@@ -23,22 +24,29 @@ typedef struct views {
 static uint64_t run_unit(sotto_truncation t, uint64_t a, uint64_t c, uint64_t b, coins k, views *v, uint64_t *truncated)
 {
     unsigned m = sotto_truncation_widen(t), l = t.l_next;
-    uint64_t cbar, c0, c1, a_next, d, z, g, w, e;
-    uint64_t *const c_out[2] = {&c0, &c1};
-    const uint64_t *const c_in[2] = {&c0, &c1};
+    const uint64_t one = 1;
+    uint64_t cbar, c_d[2], step = 0, a_next, d, z, g, w, e;
     sotto_truncate_choices(t, &cbar, &c, 1);
     uint64_t p_server = sotto_low_bits(k.rho * cbar - k.p, m);
-    sotto_truncate_client(t, c_out, &c, m ? &k.p : NULL, 1);
+    sotto_truncate_client(t, &c_d[0], m ? &step : NULL, &c, m ? &k.p : NULL, 1);
+    sotto_truncate_pick(t, &c_d[1], &c_d[0], &step, &one, 1);
     sotto_truncate_server(t, &a_next, &d, &a, m ? &k.rho : NULL, m ? &p_server : NULL, 1);
-    *truncated = sotto_low_bits(a_next + (d ? c1 : c0), l);
+    *truncated = sotto_low_bits(a_next + c_d[d], l);
 
-    uint64_t t_server = sotto_low_bits(k.tau * k.zeta - k.t, l), q_server[2], b_client = b ^ k.pi;
+    uint64_t t_server = sotto_low_bits(k.tau * k.zeta - k.t, l), b_client = b ^ k.pi;
+    /* The products' numbers are (1 - 2 tau) C_0 and (1 - 2 tau) step, as the parties have them. */
+    uint64_t turned[2], server[2], product[2];
+    sotto_select_turn(&turned[0], &k.tau, &c_d[0], 1);
+    sotto_select_turn(&turned[1], &k.tau, &step, 1);
     for (int i = 0; i < 2; i++)
-        q_server[i] = sotto_low_bits(k.pi * (1 - 2 * k.tau) * *c_in[i] - k.q[i], l);
-    const uint64_t *const qc[2] = {&k.q[0], &k.q[1]}, *const qs[2] = {&q_server[0], &q_server[1]};
+        server[i] = k.pi * turned[i] - k.q[i];
+    server[0] += t_server;
+    uint64_t client[2] = {k.t + k.q[0], k.q[1]};
+    sotto_truncate_pick(t, &product[0], &server[0], &server[1], &d, 1);
+    sotto_truncate_pick(t, &product[1], &client[0], &client[1], &d, 1);
     sotto_select_offer(l, &z, &a_next, &k.pi, &k.zeta, 1);
-    sotto_select_answer(l, &g, &w, &b_client, &k.tau, &d, &z, c_in, &k.t, qc, &k.r_next, 1);
-    sotto_select_finish(l, &e, &g, &w, &k.pi, &d, &a_next, &t_server, qs, 1);
+    sotto_select_answer(l, &g, &w, &b_client, &k.tau, &z, &c_d[d], &product[1], &k.r_next, 1);
+    sotto_select_finish(l, &e, &g, &w, &k.pi, &a_next, &product[0], 1);
     *v = (views){d, z, g, w};
     return sotto_low_bits(e + k.r_next, l);
 }
@@ -158,6 +166,42 @@ static void test_views(void **state)
         }
 }
 
+/* Every tier computes what the portable one does, at lengths around those of vectors, and nothing beyond the arrays. */
+static void test_tiers(void **state)
+{
+    (void)state;
+    enum { MOST = 37, INPUTS = 9, OUTPUTS = 13 };
+    const sotto_rng rng = test_rng(test_seed(), 4);
+    static const sotto_truncation rings[] = {{24, 7, 24}, {20, 9, 28}, {30, 12, 18}, {3, 1, 3}, {60, 1, 60}, {60, 58, 2}};
+    static uint64_t in[INPUTS][MOST], out[2][OUTPUTS][MOST + 1];
+    for (size_t n = 0; n < sizeof rings / sizeof *rings; n++) {
+        const sotto_truncation t = rings[n];
+        const sotto_sign_window w = {t.l, t.l > 6 ? t.l - 6 : 0};
+        const unsigned m = sotto_truncation_widen(t), l = t.l_next;
+        for (size_t count = 0; count <= MOST; count++) {
+            for (size_t i = 0; i < INPUTS * MOST; i++) /* the first four are bits */
+                in[i / MOST][i % MOST] = i / MOST < 4 ? test_u64(&rng) & 1 : sotto_low_bits(test_u64(&rng), t.l);
+            const uint64_t *a = in[4], *b = in[5], *c = in[6], *d = in[7], *e = in[8];
+            for (int tier = SOTTO_TIER_PORTABLE; tier <= SOTTO_TIER_IFMA; tier++) {
+                uint64_t (*o)[MOST + 1] = out[tier > 0];
+                memset(o, 0xa5, sizeof out[0]);
+                sotto_cpu_force_tier((sotto_tier)tier);
+                sotto_truncate_choices(t, o[0], a, count);
+                sotto_truncate_client(t, o[1], m ? o[2] : NULL, a, m ? b : NULL, count);
+                sotto_truncate_pick(t, o[3], a, b, in[0], count);
+                sotto_truncate_server(t, o[4], o[5], a, m ? in[0] : NULL, m ? b : NULL, count);
+                sotto_sign_top_server(w, o[6], a, count);
+                sotto_sign_top_client(w, o[7], a, count);
+                sotto_select_turn(o[8], in[0], a, count);
+                sotto_select_offer(l, o[9], a, in[0], b, count);
+                sotto_select_answer(l, o[10], o[11], in[0], in[1], a, b, c, d, count);
+                sotto_select_finish(l, o[12], in[0], a, in[1], b, e, count);
+                assert_memory_equal(out[0], o, sizeof out[0]);
+            }
+        }
+    }
+}
+
 static void test_refusals(void **state)
 {
     (void)state;
@@ -172,7 +216,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_units_exhaustive), cmocka_unit_test(test_units_random), cmocka_unit_test(test_sign_exhaustive),
-        cmocka_unit_test(test_views),            cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_views),            cmocka_unit_test(test_tiers),        cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -15,6 +15,7 @@ typedef struct ot_party {
     int party;
     uint64_t seed;
     const sotto_rng *rng; /* NULL: from the seed */
+    sotto_ot_kind kind;   /* 0: IKNP */
     /* What to do once the session stands; may be NULL. */
     int (*act)(struct ot_party *p, sotto_ot *ot, sotto_chan *chan);
     void *data;
@@ -25,7 +26,7 @@ static inline int ot_party_run(sotto_chan *chan, void *ctx)
     ot_party *p = ctx;
     sotto_ot *ot = NULL;
     const sotto_rng rng = p->rng != NULL ? *p->rng : test_rng(p->seed, (uint64_t)p->party);
-    int status = sotto_ot_new(&ot, chan, &rng, fixture_salt, p->party);
+    int status = sotto_ot_new(&ot, chan, &rng, fixture_salt, p->party, p->kind == 0 ? SOTTO_OT_IKNP : p->kind);
     if (status == SOTTO_OK && p->act != NULL) {
         status = p->act(p, ot, chan);
     }

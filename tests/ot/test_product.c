@@ -18,6 +18,10 @@ static void check_one(unsigned width, unsigned half, uint64_t k0, uint64_t k1, u
     sotto_product_recv(width, half, &receiver, &correction, &bit, &mine, 1);
     assert_int_equal(low(bit * d, width), low(sender + receiver, width));
     assert_true(sender == low(sender, width) && receiver == low(receiver, width) && correction == low(correction, width));
+    uint64_t later;
+    sotto_product_recv(width, half, &later, NULL, &bit, &mine, 1);
+    sotto_product_correct(width, &later, &correction, &bit, 1);
+    assert_true(later == receiver);
     /* the flip rule */
     sotto_product_flip(width, &sender, &flip, &d, 1);
     sotto_product_flip(width, &receiver, &flip, NULL, 1);

@@ -1,0 +1,66 @@
+/* Inside the ot module: silent OT, Ferret (Yang, Weng, Lan, Zhang, Wang, CCS 2020, eprint 2020/924), semi-honest, one
+ * direction, random choices.
+ *
+ * A round starts from k correlated OTs with random choices, (u, w) at the receiver and v at the sender with w = v xor
+ * u D. A public k x n matrix A over GF(2) and a sparse vector e of the receiver make n new ones: choices x = u A xor
+ * e, blocks z = w A xor (the receiver's part of e D), y = v A xor (the sender's). By the learning parity with noise
+ * assumption (LPN) x looks random to the sender. The noise is regular: e has a single one in each of t pieces of 2^h
+ * places, and a tree gives the two parties shares of e D for a piece: the sender all leaves, the receiver all but the
+ * one at its place, and there the leaf xor D.
+ *
+ * Trees: the correlated GGM trees of Guo, Yang, Wang, Zhang, Xie, Liu, Zhao, "Half-Tree" (EUROCRYPT 2023, eprint
+ * 2022/1431): children H(x) and x xor H(x), so that the leaves of a tree sum to the two nodes of its first level, s
+ * and s xor D, that is to D. The receiver finds its leaf xor D as the sum of the others; one block a level travels,
+ * sealed by a correlated OT of the round before, and one hash a leaf is all the work. H is re-keyed for each tree
+ * (SOTTO_DOMAIN_TREE).
+ *
+ * A tree is done when its OTs are asked for and not before: bytes, time and memory go with the number of OTs. Of the
+ * t trees of a round the last few give the k + t h OTs from which the next round starts; the first round starts from
+ * SoftSpoken OTs. The lowest bit of the blocks carries the choice: 0 in y, x in z; D has 1 there.
+ *
+ * Parameters: t = 1170 pieces of 2^11, n = t 2^11 = 2,396,160, k = 2^17, each column of A ten entries (a local linear
+ * code, as in Ferret). The numbers are those of EMP-OT's set b11 of 2026 (github.com/emp-toolkit/emp-ot,
+ * emp-ot/tuning.h), which its authors chose for 128 bits against the known attacks on regular LPN. The sets b11 to
+ * b13 that came with the paper's program are older than the algebraic attack below and are not used: by the same
+ * formulas its b11, (n, k, t) = (10180608, 124000, 4971), has under 100 bits. Estimates of ours, w = 2.8 being the
+ * exponent of linear algebra:
+ *   Guessing k places without noise and solving (Prange, pooled Gauss): they are free of noise with probability (1 -
+ *   k/n)^t = 2^-94.9; times k^w = 2^47.6: 2^142.
+ *   Algebraic (Briaud and Oygarden, EUROCRYPT 2023, eprint 2023/176), degree 2: guess m places without noise in each
+ *   piece, probability (1 - m/2^11)^t; the products of any two places of
+ *   a piece are zero, t (2^11 - m)^2 / 2 quadratic equations, enough when they reach the (k - m t)^2 / 2 monomials. m
+ *   = 54: 2^45 guesses, 2^31.1 monomials, 2^87 each: 2^132.
+ * Both grant the attacker memory for free and count one operation for a step of linear algebra.
+ */
+#ifndef SOTTO_OT_FERRET_INTERNAL_H
+#define SOTTO_OT_FERRET_INTERNAL_H
+
+#include "lib/chan.h"
+#include "lib/hash.h"
+#include "ot/softspoken_internal.h"
+
+#define SOTTO_FERRET_DEPTH 11u                                /* h */
+#define SOTTO_FERRET_LEAVES ((size_t)1 << SOTTO_FERRET_DEPTH) /* OTs of a tree */
+#define SOTTO_FERRET_TREES 1170u                              /* t */
+#define SOTTO_FERRET_CODE ((size_t)1 << 17)                   /* k */
+#define SOTTO_FERRET_START (SOTTO_FERRET_CODE + SOTTO_FERRET_TREES * SOTTO_FERRET_DEPTH) /* OTs that a round starts from */
+#define SOTTO_FERRET_RESERVE ((SOTTO_FERRET_START + SOTTO_FERRET_LEAVES - 1) / SOTTO_FERRET_LEAVES) /* trees kept for the next round */
+
+#define SOTTO_FERRET_FLIP_BYTES 2u                                           /* of a tree, receiver to sender */
+#define SOTTO_FERRET_SUM_BYTES (SOTTO_FERRET_DEPTH * sizeof(sotto_block))    /* of a tree, sender to receiver */
+
+typedef struct sotto_ferret sotto_ferret; /* secret; one party's half of one direction */
+
+/* The session's salt and this direction are in hash. source gives the first OTs and is taken over on success; seed is
+ * secret and this party's own. SOTTO_ERR_MEMORY. */
+SOTTO_MUST_CHECK int sotto_ferret_new(sotto_ferret **out, sotto_softspoken *source, sotto_hash hash,
+                                      sotto_block offset, sotto_block seed);
+/* Wipes; NULL is fine. */
+void sotto_ferret_free(sotto_ferret *f);
+
+/* `count` OTs; those that fill a last tree up are dropped. y has 0 in the lowest bits, z the choices. On failure the
+ * blocks are zero. The sender's half flushes. */
+SOTTO_MUST_CHECK int sotto_ferret_send(sotto_ferret *f, sotto_chan *chan, size_t count, sotto_block *y);
+SOTTO_MUST_CHECK int sotto_ferret_recv(sotto_ferret *f, sotto_chan *chan, size_t count, sotto_block *z);
+
+#endif
