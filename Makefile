@@ -19,7 +19,7 @@ bfv_SRC    := params keys encrypt evaluate encode noise wire flood answer batch 
 ot_SRC     := base extension softspoken ferret kernels_ref kernels_avx2 kernels_gfni product lookup lookup_ref lookup_avx2 lookup_avx512
 garble_SRC := circuit word gadgets library bristol halfgates garbling plan store kernel_ref kernel_ni kernel_vaes
 nn_SRC     := model/model model/text model/weights model/deploy plain/float plain/program plain/fixed plain/calibrate \
-              secure/linear secure/step secure/step_ref secure/step_avx2 secure/step_avx512 secure/network secure/frame secure/sign secure/unit secure/material secure/session client server
+              secure/linear secure/step secure/step_ref secure/step_avx2 secure/step_avx512 secure/network secure/frame secure/sign secure/unit secure/unit_client secure/unit_server secure/material secure/session client server
 # Part of the program, not of the library: these need OpenBLAS, zlib and libpng.
 train_SRC  := dataset tape train
 apps_SRC   := main cli common image train inspect eval serve infer demo bench bench_lattice bench_party bench_network

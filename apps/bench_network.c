@@ -11,6 +11,7 @@
 #include "lib/pool.h"
 #include "nn/model/weights.h"
 #include "nn/train/tape.h"
+#include "ot/extension.h"
 
 /* ---- layer: the HE part of prepare, both sides one after the other --------------------------------------------------------------- */
 
@@ -139,14 +140,14 @@ static int model_infer(void *ctx)
     return sotto_session_infer(c->session, c->logits, c->x);
 }
 
-static int model_rows(bench *b, model_ctx *c, const sotto_network *n, sotto_sign_provider sign)
+static int model_rows(bench *b, model_ctx *c, const sotto_network *n, sotto_sign_provider sign, sotto_ot_kind ot)
 {
     static const char *const sign_names[] = {"lookup", "circuit"};
-    const bench_param params[] = {{"model", n->model.name, 0}, {"net", "loopback", 0}, {"units", sign_names[sign], 0}, {0}};
+    const bench_param params[] = {{"model", n->model.name, 0}, {"net", "loopback", 0}, {"units", sign_names[sign], 0}, {"ot", sotto_ot_kind_name(ot), 0}, {0}};
     c->x = sotto_calloc(n->program.input_words, sizeof *c->x);
     c->logits = sotto_calloc(n->program.output_words, sizeof *c->logits);
     int status = c->x == NULL || c->logits == NULL ? sotto_fail(SOTTO_ERR_MEMORY, "no memory for an image")
-                                                   : sotto_session_open(&c->session, n, &c->env, sign);
+                                                   : sotto_session_open(&c->session, n, &c->env, sign, ot);
     if (status == SOTTO_OK && bench_wants(b, "prepare")) {
         status = bench_measure(b, &(bench_row){.name = "prepare", .unit = "s", .items = 1, .call = model_prepare, .ctx = c, .params = params,
                                                .chan = &c->pair.chan});
@@ -161,7 +162,7 @@ static int model_rows(bench *b, model_ctx *c, const sotto_network *n, sotto_sign
     return status;
 }
 
-static int model_run(bench *b, const sotto_model *m, sotto_sign_provider sign)
+static int model_run(bench *b, const sotto_model *m, sotto_sign_provider sign, sotto_ot_kind ot)
 {
     sotto_serving serving = {0};
     model_ctx c = {0};
@@ -175,7 +176,7 @@ static int model_run(bench *b, const sotto_model *m, sotto_sign_provider sign)
     }
     c.env = (sotto_session_env){.chan = &c.pair.chan, .rng = sotto_rng_system(), .pool = pool};
     if (status == SOTTO_OK) {
-        status = c.pair.party == 1 ? sotto_session_serve(&serving, &c.env, NULL) : model_rows(b, &c, &serving.network, sign);
+        status = c.pair.party == 1 ? sotto_session_serve(&serving, &c.env, NULL) : model_rows(b, &c, &serving.network, sign, ot);
     }
     status = bench_pair_end(&c.pair, status);
     sotto_serving_free(&serving);
@@ -192,7 +193,10 @@ int bench_model(bench *b)
         status = sotto_model_load(&m, paths.public_part, paths.weights);
     }
     for (unsigned sign = 0; sign < SOTTO_SIGN_PROVIDERS && status == SOTTO_OK; sign++) {
-        status = model_run(b, &m, (sotto_sign_provider)sign);
+        status = model_run(b, &m, (sotto_sign_provider)sign, SOTTO_OT_IKNP);
+        if (status == SOTTO_OK) {
+            status = model_run(b, &m, (sotto_sign_provider)sign, SOTTO_OT_SOFTSPOKEN4);
+        }
     }
     sotto_model_free(&m);
     return status;

@@ -26,7 +26,7 @@ typedef struct party_ctx {
     sotto_unit_client *client;
     sotto_unit_server *server;
     uint64_t *words; /* 2 * count */
-    uint8_t *choice, *tables, *offer, *reply;
+    uint8_t *choice, *offer, *reply;
 } party_ctx;
 
 static const sotto_block bench_salt = {{0x6f74746f73, 1}};
@@ -349,10 +349,7 @@ static int relu_prepare(party_ctx *c)
         status = sotto_chan_recv(chan, c->choice, c->plan.choice_bytes);
     }
     if (status == SOTTO_OK) {
-        status = sotto_unit_server_ready(c->server, c->ot, c->choice, c->plan.table_bytes > 0 ? c->tables : NULL);
-    }
-    if (status == SOTTO_OK && c->plan.table_bytes > 0) {
-        status = sotto_chan_send(chan, c->tables, c->plan.table_bytes);
+        status = sotto_unit_server_ready(c->server, c->ot, chan, c->choice);
     }
     return status == SOTTO_OK ? done(c, 0) : status;
 }
@@ -446,10 +443,9 @@ static int relu_rows(bench *b, const relu_case *k)
         }
         c.words = sotto_calloc(c.count, 2 * sizeof *c.words);
         c.choice = sotto_calloc(c.plan.choice_bytes, 1);
-        c.tables = sotto_calloc(c.plan.table_bytes, 1);
         c.offer = sotto_calloc(c.plan.offer_bytes, 1);
         c.reply = sotto_calloc(c.plan.reply_bytes, 1);
-        if (status == SOTTO_OK && (c.words == NULL || c.choice == NULL || c.tables == NULL || c.offer == NULL || c.reply == NULL)) {
+        if (status == SOTTO_OK && (c.words == NULL || c.choice == NULL || c.offer == NULL || c.reply == NULL)) {
             status = sotto_fail(SOTTO_ERR_MEMORY, "no memory for %zu units", c.count);
         }
         if (status == SOTTO_OK) {
@@ -473,7 +469,6 @@ static int relu_rows(bench *b, const relu_case *k)
         sotto_ot_free(c.ot);
         sotto_free(c.words);
         sotto_free(c.choice);
-        sotto_free(c.tables);
         sotto_free(c.offer);
         sotto_free(c.reply);
     }

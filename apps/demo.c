@@ -15,7 +15,7 @@
 #define IMAGES_MAX 1000
 
 static const char *prefix = "apps/demo/fashion", *folder = "apps/demo/images";
-static unsigned count = 10, sign, threads;
+static unsigned count = 10, sign, threads, ot = OT_DEFAULT;
 static int as_json;
 
 static const cli_option option_table[] = {
@@ -23,6 +23,7 @@ static const cli_option option_table[] = {
     {"images", CLI_STRING, &folder, "FOLDER", "files NN-label.pgm; the label in lower case, other characters as -", 0, 0},
     {"count", CLI_UINT, &count, "N", "images", 1, IMAGES_MAX},
     {"sign", CLI_CHOICE, &sign, "lookup|circuit", "how signs are decided", 0, 0},
+    {"ot", CLI_CHOICE, &ot, OT_CHOICES, "the OT extension", 0, 0},
     {"threads", CLI_UINT, &threads, "N", "of each process; 0: one per CPU", 0, 1024},
     {"json", CLI_FLAG, &as_json, "", "report as JSON", 0, 0},
 };
@@ -226,6 +227,7 @@ int cmd_demo(int argc, char **argv)
     json j;
     sotto_options options = sotto_options_default();
     options.sign = (sotto_sign_provider)sign;
+    options.ot = OT_KIND(ot);
     options.threads = threads;
     int status = model_paths_of(&paths, prefix);
     if (status == SOTTO_OK) {

@@ -8,7 +8,7 @@
 #include "nn/train/train.h"
 
 static const char *data = "fashion";
-static unsigned count, private_count, threads, sign;
+static unsigned count, private_count, threads, sign, ot = OT_DEFAULT;
 static int only_float, only_fixed, as_json;
 
 static const cli_option option_table[] = {
@@ -19,6 +19,7 @@ static const cli_option option_table[] = {
     {"private", CLI_UINT, &private_count, "N", "run the first N images through the protocol, over loopback, and compare each\n"
                                                "                                with the reference given the client's shares", 0, 1000},
     {"sign", CLI_CHOICE, &sign, "lookup|circuit", "how private runs decide signs", 0, 0},
+    {"ot", CLI_CHOICE, &ot, OT_CHOICES, "the OT extension of private runs", 0, 0},
     {"threads", CLI_UINT, &threads, "N", "0: one per CPU", 0, 1024},
     {"json", CLI_FLAG, &as_json, "", "report as JSON", 0, 0},
 };
@@ -137,6 +138,7 @@ static int run_private(results *r, checker *c, const model_paths *paths, const s
     sotto_options options = sotto_options_default();
     options.threads = threads;
     options.sign = (sotto_sign_provider)sign;
+    options.ot = OT_KIND(ot);
     const size_t words = c->program.input_words, outputs = c->program.output_words;
     double *logits = sotto_calloc(outputs, sizeof *logits);
     if (logits == NULL) {

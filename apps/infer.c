@@ -7,7 +7,7 @@
 #define TOP 3
 
 static const char *host = "127.0.0.1";
-static unsigned port = 7700, timeout_s = 60, threads, prepare = 1, sign;
+static unsigned port = 7700, timeout_s = 60, threads, prepare = 1, sign, ot = OT_DEFAULT;
 static int as_json;
 
 static const cli_option option_table[] = {
@@ -17,6 +17,7 @@ static const cli_option option_table[] = {
     {"threads", CLI_UINT, &threads, "N", "0: one per CPU", 0, 1024},
     {"prepare", CLI_UINT, &prepare, "N", "inferences to prepare before the first image", 1, 1024},
     {"sign", CLI_CHOICE, &sign, "lookup|circuit", "how signs are decided: fewest bytes, or any width", 0, 0},
+    {"ot", CLI_CHOICE, &ot, OT_CHOICES, "the OT extension: the higher the number, the fewer bytes and the more work", 0, 0},
     {"json", CLI_FLAG, &as_json, "", "report as JSON", 0, 0},
 };
 
@@ -129,6 +130,7 @@ int cmd_infer(int argc, char **argv)
     options.timeout_ms = timeout_s * 1000;
     options.threads = threads;
     options.sign = (sotto_sign_provider)sign;
+    options.ot = OT_KIND(ot);
     options.progress = on_progress;
     int status = sotto_client_connect(&c, args[0], host, (uint16_t)port, &options);
     size_t words = 0;

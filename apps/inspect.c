@@ -5,10 +5,11 @@
 #include "nn/secure/material.h"
 
 static int as_json;
-static unsigned sign;
+static unsigned sign, ot = OT_DEFAULT;
 
 static const cli_option option_table[] = {
     {"sign", CLI_CHOICE, &sign, "lookup|circuit", "how signs are decided; changes the bytes of units", 0, 0},
+    {"ot", CLI_CHOICE, &ot, OT_CHOICES, "the OT extension; changes the bytes of units", 0, 0},
     {"json", CLI_FLAG, &as_json, "", "report as JSON", 0, 0},
 };
 
@@ -178,7 +179,7 @@ int cmd_inspect(int argc, char **argv)
         status = status == SOTTO_OK ? SOTTO_OK : sotto_fail_context(status, "%s: the plan does not hold", args[0]);
     }
     if (status == SOTTO_OK) {
-        status = sotto_terms_new(&t, &n, (sotto_sign_provider)sign);
+        status = sotto_terms_new(&t, &n, (sotto_sign_provider)sign, OT_KIND(ot));
     }
     if (status == SOTTO_OK) {
         (as_json ? json_all : print_all)(&n, &t);

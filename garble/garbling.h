@@ -10,8 +10,9 @@
  * A label's permute bit is its lowest bit; one label = zero label xor offset, the offset's lowest bit is 1. Arrays of labels are wire-major, [wire][instance].
  * Constant time in labels, offset, permute bits and the evaluator's known bits.
  *
- * Hash and keys. H(x) = AES_K(y) xor y with y a linear bijection of x (lib/hash.h; three-halves: garble/kernel_internal.h), K = salt xor tweak. Instances are taken
- * in aligned batches of 16; the four of a batch whose numbers agree modulo 4 share the keys of a gate:
+ * Hash and keys. H(x) = AES_K(y) xor y with y = L(x) xor j, L a linear bijection (lib/hash.h; three-halves: garble/kernel_internal.h), K = salt xor tweak. Instances are
+ * taken in aligned batches of 16; the four of a batch whose numbers agree modulo 4 share the keys of a gate and differ in j = floor((instance mod 16) / 4), which keeps
+ * their inputs apart even on wires that are constant:
  *
  *     tweak: word = scheme, sub = 2 gate + half (half-gates) or 3 gate + place (three-halves; place 0: a, 1: b, 2: a xor b),
  *            counter = 4 floor(instance / 16) + instance mod 4

@@ -47,6 +47,13 @@ INLINE vec zero_label(operand x, unsigned j)
     return add(load(x.at + 4 * j), x.flip);
 }
 
+/* A hash's input for lanes 4j .. 4j + 3. These have the keys of the other lanes modulo 4, and equal labels under one key would have equal hashes, of which tables
+ * that differ by the offset alone follow: labels of a wire that is constant, as x xor x is, are equal in all instances. So j goes into the input. */
+INLINE vec apart(vec x, unsigned j)
+{
+    return add(x, spread((sotto_block){{j, 0}}));
+}
+
 /* ---- half-gates [ZRE15, Fig. 2] ---------------------------------------------------------------------------------------- */
 
 /* Generator half with sub, evaluator half with sub + 1:
@@ -59,11 +66,11 @@ INLINE void garble_and(sotto_lanes *l, const sotto_op *op, uint32_t sub, uint8_t
     vec key[2] = {tweaked(keys, sub), tweaked(keys, sub + 1)};
     vec h[4 * VECS];
     for (unsigned j = 0; j < VECS; j++) {
-        h[j] = sigma(zero_label(a_wire, j));
+        h[j] = apart(sigma(zero_label(a_wire, j)), j);
         h[VECS + j] = add(h[j], step);
     }
     for (unsigned j = 0; j < VECS; j++) {
-        h[2 * VECS + j] = sigma(zero_label(b_wire, j));
+        h[2 * VECS + j] = apart(sigma(zero_label(b_wire, j)), j);
         h[3 * VECS + j] = add(h[2 * VECS + j], step);
     }
     hash(h, key, 2, 2 * VECS);
@@ -86,9 +93,9 @@ INLINE void evaluate_and(sotto_lanes *l, const sotto_op *op, uint32_t sub, const
     vec key[2] = {tweaked(keys, sub), tweaked(keys, sub + 1)};
     vec h[2 * VECS];
     for (unsigned j = 0; j < VECS; j++)
-        h[j] = sigma(load(a_wire + 4 * j));
+        h[j] = apart(sigma(load(a_wire + 4 * j)), j);
     for (unsigned j = 0; j < VECS; j++)
-        h[VECS + j] = sigma(load(b_wire + 4 * j));
+        h[VECS + j] = apart(sigma(load(b_wire + 4 * j)), j);
     hash(h, key, 2, VECS);
     for (unsigned j = 0; j < VECS; j++) {
         const vec a = load(a_wire + 4 * j), b = load(b_wire + 4 * j);
@@ -107,7 +114,7 @@ INLINE void garble_eval(sotto_lanes *l, const sotto_op *op, uint32_t sub, uint8_
     vec key[1] = {tweaked(load(l->key), sub)};
     vec h[2 * VECS];
     for (unsigned j = 0; j < VECS; j++) {
-        h[j] = sigma(zero_label(b_wire, j));
+        h[j] = apart(sigma(zero_label(b_wire, j)), j);
         h[VECS + j] = add(h[j], step);
     }
     hash(h, key, 1, 2 * VECS);
@@ -124,7 +131,7 @@ INLINE void evaluate_eval(sotto_lanes *l, const sotto_op *op, uint32_t sub, cons
     vec key[1] = {tweaked(load(l->key), sub)};
     vec h[VECS];
     for (unsigned j = 0; j < VECS; j++)
-        h[j] = sigma(load(b_wire + 4 * j));
+        h[j] = apart(sigma(load(b_wire + 4 * j)), j);
     hash(h, key, 1, VECS);
     for (unsigned j = 0; j < VECS; j++) {
         const vec a = load(a_wire + 4 * j), b = load(b_wire + 4 * j);
@@ -161,9 +168,9 @@ INLINE void garble_three(sotto_lanes *l, const sotto_op *op, uint32_t sub, uint8
     vec h[PLACES][2 * VECS];
     for (unsigned j = 0; j < VECS; j++) {
         const vec a = zero_label(a_wire, j), b = zero_label(b_wire, j);
-        h[AT_A][j] = phi(add_if(a, lowest(a), d));
-        h[AT_B][j] = phi(add_if(b, lowest(b), d));
-        h[AT_X][j] = add(h[AT_A][j], h[AT_B][j]);
+        h[AT_A][j] = apart(phi(add_if(a, lowest(a), d)), j);
+        h[AT_B][j] = apart(phi(add_if(b, lowest(b), d)), j);
+        h[AT_X][j] = apart(add(h[AT_A][j], h[AT_B][j]), j);
         for (unsigned p = 0; p < PLACES; p++)
             h[p][VECS + j] = add(h[p][j], step);
     }
@@ -211,9 +218,9 @@ INLINE void evaluate_three(sotto_lanes *l, const sotto_op *op, uint32_t sub, con
     const uint8_t *z = table + SOTTO_LANES * 24;
     vec h[PLACES * VECS], key[PLACES] = {tweaked(keys, sub), tweaked(keys, sub + 1), tweaked(keys, sub + 2)};
     for (unsigned j = 0; j < VECS; j++) {
-        h[j] = phi(load(a_wire + 4 * j));
-        h[VECS + j] = phi(load(b_wire + 4 * j));
-        h[2 * VECS + j] = add(h[j], h[VECS + j]);
+        h[j] = apart(phi(load(a_wire + 4 * j)), j);
+        h[VECS + j] = apart(phi(load(b_wire + 4 * j)), j);
+        h[2 * VECS + j] = apart(add(h[j], h[VECS + j]), j);
     }
     hash(h, key, PLACES, VECS);
     for (unsigned j = 0; j < VECS; j++) {

@@ -43,13 +43,14 @@ void sotto_hash_blocks(const sotto_hash *h, uint16_t word, uint32_t sub, uint64_
         out += blocks;
         count -= keys;
     }
-    /* Two blocks of one OT differ by the offset, two of one wire by the free-XOR offset: they must not stay on the stack. */
+    /* Two blocks of one OT differ by the offset, two of one wire by the free-XOR offset: they must not stay on the
+     * stack. */
     sotto_wipe(in, sizeof in);
     sotto_wipe(y, sizeof y);
 }
 
-void sotto_hash_pairs(const sotto_hash *h, uint16_t word, uint32_t sub, uint64_t counter, sotto_block *out0, sotto_block *out1,
-                      const sotto_block *x, sotto_block offset, size_t count)
+void sotto_hash_pairs(const sotto_hash *h, uint16_t word, uint32_t sub, uint64_t counter, sotto_block *out0,
+                      sotto_block *out1, const sotto_block *x, sotto_block offset, size_t count)
 {
 #if defined(__x86_64__)
     if (sotto_cpu_tier() >= SOTTO_TIER_IFMA) {

@@ -35,13 +35,14 @@ typedef struct sotto_hash {
 /* The cipher key for a tweak. */
 sotto_block sotto_hash_key(const sotto_hash *h, uint16_t word, uint32_t sub, uint64_t counter);
 
-/* out[i * per + j] = H(x[i * per + j]; word, sub, counter + i), i < count, j < per: `per` blocks (1 to 8) share a tweak,
- * as the two or four hashes of one gate do. out may equal x. */
+/* out[i * per + j] = H(x[i * per + j]; word, sub, counter + i), i < count, j < per: `per` blocks (1 to 8) share a
+ * tweak, as the two or four hashes of one gate do. out may equal x. */
 void sotto_hash_blocks(const sotto_hash *h, uint16_t word, uint32_t sub, uint64_t counter, sotto_block *out,
                        const sotto_block *x, size_t count, unsigned per);
 
-/* Both keys of OTs: out0[i] = H(x[i]), out1[i] = H(x[i] xor offset), each with the tweak (word, sub, counter + i), i < count. out0 or out1 may equal x. */
-void sotto_hash_pairs(const sotto_hash *h, uint16_t word, uint32_t sub, uint64_t counter, sotto_block *out0, sotto_block *out1,
-                      const sotto_block *x, sotto_block offset, size_t count);
+/* Both keys of OTs: out0[i] = H(x[i]), out1[i] = H(x[i] xor offset), each with the tweak (word, sub, counter + i), i
+ * < count. out0 or out1 may equal x. */
+void sotto_hash_pairs(const sotto_hash *h, uint16_t word, uint32_t sub, uint64_t counter, sotto_block *out0,
+                      sotto_block *out1, const sotto_block *x, sotto_block offset, size_t count);
 
 #endif

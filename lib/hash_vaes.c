@@ -1,6 +1,7 @@
-/* Re-keyed hashing with consecutive tweaks: sixteen key schedules side by side, each round key used as soon as it is there, so that none is stored. Per round and four
- * keys the schedule takes three instructions of the shuffle port and one of the AES port, and each block one more of the latter; the schedules of sixteen keys are in
- * flight together because those of one wait for each other. */
+/* Re-keyed hashing with consecutive tweaks: sixteen key schedules side by side, each round key used as soon as it is
+ * there, so that none is stored. Per round and four keys the schedule takes three instructions of the shuffle port
+ * and one of the AES port, and each block one more of the latter; the schedules of sixteen keys are in flight
+ * together because those of one wait for each other. */
 #include "lib/hash_kernel.h"
 
 #if defined(__x86_64__)
@@ -42,7 +43,8 @@ static inline void hash_group(sotto_block *out0, sotto_block *out1, const sotto_
 
     for (unsigned i = 0; i < REGS; i++) {
         const long long c = (long long)(counter + WIDTH * i);
-        k[i] = _mm512_xor_si512(key, _mm512_add_epi64(_mm512_maskz_set1_epi64(0x55, c), _mm512_set_epi64(0, 3, 0, 2, 0, 1, 0, 0)));
+        k[i] = _mm512_xor_si512(
+            key, _mm512_add_epi64(_mm512_maskz_set1_epi64(0x55, c), _mm512_set_epi64(0, 3, 0, 2, 0, 1, 0, 0)));
         in[0][i] = sigma(_mm512_loadu_si512(x + WIDTH * i));
         in[1][i] = _mm512_xor_si512(in[0][i], offset);
         for (unsigned j = 0; j < n; j++)
@@ -65,8 +67,8 @@ static inline void hash_group(sotto_block *out0, sotto_block *out1, const sotto_
     }
 }
 
-static inline void hash_all(sotto_block *out0, sotto_block *out1, const sotto_block *x, sotto_block offset, sotto_block key,
-                            uint64_t counter, size_t count, int two)
+static inline void hash_all(sotto_block *out0, sotto_block *out1, const sotto_block *x, sotto_block offset,
+                            sotto_block key, uint64_t counter, size_t count, int two)
 {
     /* sigma is linear, so that the second block of a pair is the first xor sigma(offset). */
     const __m512i d = sigma(_mm512_broadcast_i32x4(_mm_loadu_si128((const void *)&offset)));
@@ -87,7 +89,8 @@ static inline void hash_all(sotto_block *out0, sotto_block *out1, const sotto_bl
     sotto_wipe(last, sizeof last);
 }
 
-void sotto_hash_vaes(sotto_block *out0, sotto_block *out1, const sotto_block *x, sotto_block offset, sotto_block key, uint64_t counter, size_t count)
+void sotto_hash_vaes(sotto_block *out0, sotto_block *out1, const sotto_block *x, sotto_block offset, sotto_block key,
+                     uint64_t counter, size_t count)
 {
     if (out1 != NULL)
         hash_all(out0, out1, x, offset, key, counter, count, 1);

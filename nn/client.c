@@ -15,7 +15,7 @@ struct sotto_client {
 
 sotto_options sotto_options_default(void)
 {
-    return (sotto_options){.timeout_ms = 60000, .idle_ms = 600000, .items = 32, .clients = 8, .sign = SOTTO_SIGN_LOOKUP};
+    return (sotto_options){.timeout_ms = 60000, .idle_ms = 600000, .items = 32, .clients = 8, .sign = SOTTO_SIGN_LOOKUP, .ot = SOTTO_OT_SOFTSPOKEN4};
 }
 
 int sotto_client_connect(sotto_client **out, const char *public_path, const char *host, uint16_t port, const sotto_options *options)
@@ -53,7 +53,7 @@ int sotto_client_connect(sotto_client **out, const char *public_path, const char
         sotto_tcp_set(&c->chan, chosen.timeout_ms, most + SOTTO_INPUT_SLACK);
         const sotto_session_env env = {.chan = &c->chan, .rng = sotto_rng_system(), .pool = c->pool,
                                        .progress = chosen.progress, .progress_ctx = chosen.ctx};
-        status = sotto_session_open(&c->session, &c->network, &env, chosen.sign);
+        status = sotto_session_open(&c->session, &c->network, &env, chosen.sign, chosen.ot);
     }
     sotto_model_free(&model);
     if (status != SOTTO_OK) {

@@ -203,7 +203,8 @@ static int step_send(sotto_base_seeds *seeds, const sotto_block step[SOTTO_BASE_
     memcpy(&choices, seeds->choices, sizeof choices);
     expand(column, step);
     for (size_t j = 0; j < SOTTO_BASE_OTS; j++) {
-        column[j] = sotto_block_xor(column[j], sotto_block_and(theirs[j], sotto_ct_mask(sotto_bit(seeds->choices, j))));
+        column[j] =
+            sotto_block_xor(column[j], sotto_block_and(theirs[j], sotto_ct_mask(sotto_bit(seeds->choices, j))));
     }
     to_rows(key[0], column);
     sotto_hash_pairs(hash, 0, 0, 0, key[0], key[1], key[0], choices, SOTTO_BASE_OTS);
@@ -220,10 +221,13 @@ int sotto_base_ot(sotto_base_seeds *seeds, sotto_chan *chan, const sotto_rng *rn
 {
     const sotto_hash hash = {salt, SOTTO_DOMAIN_BASE, 1};
     sotto_block step[2 * SOTTO_BASE_OTS]; /* party 0: all keys 0, then all keys 1; party 1: one of each OT */
-    int status = sodium_init() < 0 ? sotto_fail(SOTTO_ERR_UNSUPPORTED, "libsodium cannot start on this system")
-        : SOTTO_OK;
+    int status = SOTTO_OK;
+    if (sodium_init() < 0) {
+        status = sotto_fail(SOTTO_ERR_UNSUPPORTED, "libsodium cannot start on this system");
+    }
     if (status == SOTTO_OK) {
-        status = party == 0 ? send_points(seeds, step, chan, rng, salt) : receive_points(seeds, step, chan, rng, salt);
+        status =
+            party == 0 ? send_points(seeds, step, chan, rng, salt) : receive_points(seeds, step, chan, rng, salt);
     }
     if (status == SOTTO_OK) {
         status = party == 0 ? step_receive(seeds, step, chan, &hash) : step_send(seeds, step, chan, &hash);

@@ -16,17 +16,17 @@ struct sotto_ot {
     sotto_block salt;
     int party;
     sotto_ot_kind kind;
-    sotto_block offset;              /* where this party sends: the base choices */
-    sotto_prg coins;                 /* random choices */
+    sotto_block offset;                      /* where this party sends: the base choices */
+    sotto_prg coins;                         /* random choices */
     sotto_softspoken *send, *recv;           /* NULL with Ferret */
     sotto_ferret *silent_send, *silent_recv; /* NULL with the others */
-    uint64_t sent, received;         /* numbers used up */
+    uint64_t sent, received;                 /* numbers used up */
 };
 
 const char *sotto_ot_kind_name(sotto_ot_kind kind)
 {
-    static const char *const names[] = {"iknp", "softspoken2", "softspoken3", "softspoken4", "softspoken5",
-                                        "softspoken6", "softspoken7", "softspoken8"};
+    static const char *const names[] = {"iknp",        "softspoken2", "softspoken3", "softspoken4",
+                                        "softspoken5", "softspoken6", "softspoken7", "softspoken8"};
     if (kind == SOTTO_OT_FERRET) {
         return "ferret";
     }
@@ -69,8 +69,8 @@ static int make_silent(sotto_ot *ot)
 {
     sotto_block seed[2];
     sotto_prg_fill(&ot->coins, seed, sizeof seed);
-    int status = sotto_ferret_new(&ot->silent_send, ot->send, sotto_ot_hash(ot, SOTTO_DOMAIN_OT, 1), ot->offset,
-                                  seed[0]);
+    int status =
+        sotto_ferret_new(&ot->silent_send, ot->send, sotto_ot_hash(ot, SOTTO_DOMAIN_OT, 1), ot->offset, seed[0]);
     if (status == SOTTO_OK) {
         ot->send = NULL;
         status = sotto_ferret_new(&ot->silent_recv, ot->recv, sotto_ot_hash(ot, SOTTO_DOMAIN_OT, 0),
@@ -160,7 +160,7 @@ static size_t packed(size_t count)
 size_t sotto_ot_wire_bytes(sotto_ot_kind kind, size_t count)
 {
     return kind == SOTTO_OT_FERRET ? trees(count) * SOTTO_FERRET_FLIP_BYTES + packed(count)
-        : sotto_softspoken_wire_bytes(field(kind), count);
+                                   : sotto_softspoken_wire_bytes(field(kind), count);
 }
 
 size_t sotto_ot_answer_bytes(sotto_ot_kind kind, size_t count)
@@ -174,7 +174,8 @@ static size_t padded(size_t count)
     return (count + 127) / 128 * 128;
 }
 
-/* Takes the numbers of `count` OTs off *used, also when the batch fails later: a number that was on the wire is gone. */
+/* Takes the numbers of `count` OTs off *used, also when the batch fails later: a number that was on the wire is
+ * gone. */
 static int reserve(uint64_t *used, size_t count, uint64_t *first)
 {
     if (count > OTS_MAX - *used || padded(count) > OTS_MAX - *used) {
@@ -239,15 +240,14 @@ static int silent_recv_chosen(sotto_ot *ot, sotto_chan *chan, const uint8_t *cho
 
 static int correlated_send(sotto_ot *ot, sotto_chan *chan, size_t count, sotto_block *q)
 {
-    return ot->silent_send != NULL ? silent_send_chosen(ot, chan, count, q) : sotto_softspoken_send(ot->send, chan,
-                                                                                                    count, q);
+    return ot->silent_send != NULL ? silent_send_chosen(ot, chan, count, q)
+                                   : sotto_softspoken_send(ot->send, chan, count, q);
 }
 
 static int correlated_recv(sotto_ot *ot, sotto_chan *chan, const uint8_t *choices, size_t count, sotto_block *t)
 {
-    return ot->silent_recv != NULL ? silent_recv_chosen(ot, chan, choices, count, t) : sotto_softspoken_recv(ot->recv,
-                                                                                                             chan,
-                                                                                                                 choices, count, t);
+    return ot->silent_recv != NULL ? silent_recv_chosen(ot, chan, choices, count, t)
+                                   : sotto_softspoken_recv(ot->recv, chan, choices, count, t);
 }
 
 int sotto_ot_send(sotto_ot *ot, sotto_chan *chan, size_t count, sotto_block *q, uint64_t *first)
@@ -263,7 +263,8 @@ int sotto_ot_send(sotto_ot *ot, sotto_chan *chan, size_t count, sotto_block *q, 
     return status;
 }
 
-int sotto_ot_recv(sotto_ot *ot, sotto_chan *chan, const uint8_t *choices, size_t count, sotto_block *t, uint64_t *first)
+int sotto_ot_recv(sotto_ot *ot, sotto_chan *chan, const uint8_t *choices, size_t count, sotto_block *t,
+                  uint64_t *first)
 {
     int status = reserve(&ot->received, count, first);
     if (status != SOTTO_OK) {
@@ -313,8 +314,7 @@ int sotto_ot_recv_random(sotto_ot *ot, sotto_chan *chan, uint8_t *choices, size_
 /* ---- keys ------------------------------------------------------------------------------------------------------ */
 
 void sotto_ot_keys_send(const sotto_ot *ot, uint64_t first, size_t count, uint16_t word, const sotto_block *q,
-                        sotto_block *k0,
-                        sotto_block *k1)
+                        sotto_block *k0, sotto_block *k1)
 {
     const sotto_hash hash = sotto_ot_hash(ot, SOTTO_DOMAIN_OT, 1);
     sotto_hash_pairs(&hash, word, 0, first, k0, k1, q, ot->offset, count);
@@ -336,7 +336,8 @@ static size_t keyed(const sotto_ot *ot, size_t left)
     return ot->kind != SOTTO_OT_FERRET && left > KEYED ? KEYED : left;
 }
 
-int sotto_ot_send_keys(sotto_ot *ot, sotto_chan *chan, size_t count, sotto_block *k0, sotto_block *k1, uint64_t *first)
+int sotto_ot_send_keys(sotto_ot *ot, sotto_chan *chan, size_t count, sotto_block *k0, sotto_block *k1,
+                       uint64_t *first)
 {
     int status = reserve(&ot->sent, count, first);
     if (status != SOTTO_OK) {
@@ -378,11 +379,11 @@ int sotto_ot_recv_keys(sotto_ot *ot, sotto_chan *chan, const uint8_t *choices, s
 int sotto_ot_chosen_send(sotto_ot *ot, sotto_chan *chan, size_t count, const sotto_block *m0, const sotto_block *m1)
 {
     const size_t scratch = 2 * SEALED;
-    sotto_block *sealed = count <= SIZE_MAX - scratch ? sotto_calloc(scratch + count, sizeof *sealed) : NULL,
-        *q = sealed + scratch;
+    sotto_block *sealed = count <= SIZE_MAX - scratch ? sotto_calloc(scratch + count, sizeof *sealed) : NULL;
     if (sealed == NULL) {
         return sotto_fail(SOTTO_ERR_MEMORY, "no memory for %zu oblivious transfers", count);
     }
+    sotto_block *q = sealed + scratch;
     uint64_t first = 0;
     int status = sotto_ot_send(ot, chan, count, q, &first);
     for (size_t done = 0; done < count && status == SOTTO_OK; done += SEALED) {
@@ -416,9 +417,8 @@ int sotto_ot_chosen_recv(sotto_ot *ot, sotto_chan *chan, const uint8_t *choices,
         sotto_ot_keys_recv(ot, first + done, n, 0, out + done, out + done);
         for (size_t i = 0; i < n; i++) {
             const uint64_t mask = sotto_ct_mask(sotto_bit(choices, done + i));
-            const sotto_block pick = sotto_block_xor(sealed[i],
-                                                     sotto_block_and(sotto_block_xor(sealed[i], sealed[n + i]), mask));
-            out[done + i] = sotto_block_xor(out[done + i], pick);
+            const sotto_block other = sotto_block_and(sotto_block_xor(sealed[i], sealed[n + i]), mask);
+            out[done + i] = sotto_block_xor(out[done + i], sotto_block_xor(sealed[i], other));
         }
     }
     if (status != SOTTO_OK && touched) {

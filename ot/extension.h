@@ -1,11 +1,13 @@
 /* Oblivious transfer extension, semi-honest, both directions in one session, of three kinds that differ in bytes and
  * work:
  *
- *   IKNP        Ishai, Kilian, Nissim, Petrank, "Extending oblivious transfers efficiently", CRYPTO 2003: 16 bytes an OT.
+ *   IKNP        Ishai, Kilian, Nissim, Petrank, "Extending oblivious transfers efficiently", CRYPTO 2003: 16 bytes an
+ *               OT.
  *   SoftSpoken  Roy, "SoftSpokenOT", CRYPTO 2022 (eprint 2022/192), k from 2 to 8: 16/k bytes an OT, 2^k / (2 k) of
  *               IKNP's work with its generators.
- *   Ferret      Yang, Weng, Lan, Zhang, Wang, CCS 2020 (eprint 2020/924): silent OT, 0.09 bytes an OT with random choices and a bit more with chosen ones;
- *               rests on the hardness of LPN as well (ot/ferret_internal.h has parameters and estimate).
+ *   Ferret      Yang, Weng, Lan, Zhang, Wang, CCS 2020 (eprint 2020/924): silent OT, 0.09 bytes an OT with random
+ *               choices and a bit more with chosen ones; rests on the hardness of LPN as well (parameters and estimate:
+ *               ot/README.md).
  *
  * All give correlated blocks: the receiver, with choice bits r_i, gets t_i, the sender q_i = t_i xor r_i D, D being
  * the sender's offset of the session. These are garbling labels as they stand (D is the free-XOR offset). Hashed they
@@ -14,7 +16,7 @@
  *
  * With IKNP and SoftSpoken, sending and receiving move bytes in one direction only, from the receiver of the OTs to
  * their sender, in batches of 128, and the receiver waits for nothing. With Ferret the two call in step: the
- * receiver's call waits for the sender's.
+ * receiver's call waits for the sender's, and OTs are made 2048 at a time, of which a call drops what it does not use.
  */
 #ifndef SOTTO_OT_EXTENSION_H
 #define SOTTO_OT_EXTENSION_H
@@ -23,21 +25,9 @@
 #include "lib/chan.h"
 #include "lib/hash.h"
 #include "lib/rng.h"
+#include "ot/kind.h"
 
 typedef struct sotto_ot sotto_ot; /* secret; one party's half of a session */
-
-/* The value of IKNP and SoftSpoken is k. */
-typedef enum sotto_ot_kind {
-    SOTTO_OT_IKNP = 1,
-    SOTTO_OT_SOFTSPOKEN2 = 2,
-    SOTTO_OT_SOFTSPOKEN3 = 3,
-    SOTTO_OT_SOFTSPOKEN4 = 4,
-    SOTTO_OT_SOFTSPOKEN5 = 5,
-    SOTTO_OT_SOFTSPOKEN6 = 6,
-    SOTTO_OT_SOFTSPOKEN7 = 7,
-    SOTTO_OT_SOFTSPOKEN8 = 8,
-    SOTTO_OT_FERRET = 16
-} sotto_ot_kind;
 
 /* "iknp", "softspoken2" .. "softspoken8", "ferret"; "unknown" for anything else. */
 const char *sotto_ot_kind_name(sotto_ot_kind kind);
@@ -81,8 +71,7 @@ SOTTO_MUST_CHECK int sotto_ot_recv_random(sotto_ot *ot, sotto_chan *chan, uint8_
 /* Keys of random OT: block `word` (0, 1, ...) of the key of OTs first, first + 1, ...; a pad is used once. k0, k1, k:
  * count blocks each, not overlapping q or t. */
 void sotto_ot_keys_send(const sotto_ot *ot, uint64_t first, size_t count, uint16_t word, const sotto_block *q,
-                        sotto_block *k0,
-                        sotto_block *k1);
+                        sotto_block *k0, sotto_block *k1);
 void sotto_ot_keys_recv(const sotto_ot *ot, uint64_t first, size_t count, uint16_t word, const sotto_block *t,
                         sotto_block *k);
 

@@ -10,20 +10,20 @@
 #define LEAVES SOTTO_FERRET_LEAVES
 #define DEPTH SOTTO_FERRET_DEPTH
 #define START SOTTO_FERRET_START
-#define BATCH 16     /* trees whose sums travel together */
+#define BATCH 16      /* trees whose sums travel together */
 #define CODE_ROWS 128 /* rows of the code that are drawn at once */
 
 struct sotto_ferret {
     const sotto_ot_kernels *kernels;
     sotto_softspoken *source; /* until the first round */
     sotto_hash hash;
-    sotto_block offset;  /* at the sender */
-    sotto_prg coins;     /* roots at the sender; places and first choices at the receiver */
-    sotto_aes_key code;  /* public: the rows of A in this round */
+    sotto_block offset; /* at the sender */
+    sotto_prg coins;    /* roots at the sender; places and first choices at the receiver */
+    sotto_aes_key code; /* public: the rows of A in this round */
     uint64_t round;
-    size_t used;         /* trees of this round; SOTTO_FERRET_TREES before the first */
-    sotto_block *start;  /* START: v or w of this round, then the OTs of the trees */
-    sotto_block *next;   /* START, for the round to come */
+    size_t used;        /* trees of this round; SOTTO_FERRET_TREES before the first */
+    sotto_block *start; /* START: v or w of this round, then the OTs of the trees */
+    sotto_block *next;  /* START, for the round to come */
     sotto_block tree[2][LEAVES], rest[LEAVES];
     uint64_t words[CODE_ROWS * SOTTO_OT_LPN_WORDS];
     sotto_block sums[BATCH][DEPTH];
@@ -109,8 +109,7 @@ static sotto_block *tree_recv(sotto_ferret *f, size_t tree, uint64_t place, cons
     sotto_block *node = f->tree[0], *child = f->tree[1], all = {{0, 0}};
     node[0] = node[1] = all;
     for (size_t level = 0; level < DEPTH; level++) {
-        /* lacking and known child of this level */
-        const uint64_t number = place >> (DEPTH - 1 - level), known = number ^ 1;
+        const uint64_t known = place >> (DEPTH - 1 - level) ^ 1; /* the sibling of the lacking child */
         sotto_block left = {{0, 0}};
         if (level > 0) {
             left = f->kernels->grow(child, node, (size_t)1 << level, &key);
@@ -224,8 +223,10 @@ static int allocate(sotto_ferret *f)
         f->start = sotto_calloc(START, sizeof *f->start);
         f->next = sotto_calloc(START, sizeof *f->next);
     }
-    return f->start != NULL && f->next != NULL ? SOTTO_OK : sotto_fail(SOTTO_ERR_MEMORY,
-                                                                       "no memory for the codes of silent OT");
+    if (f->start == NULL || f->next == NULL) {
+        return sotto_fail(SOTTO_ERR_MEMORY, "no memory for the codes of silent OT");
+    }
+    return SOTTO_OK;
 }
 
 /* SoftSpoken's OTs with the choices moved to the lowest bits: q, q xor D with the lowest bit of q dropped. */
@@ -268,8 +269,8 @@ static int run(sotto_ferret *f, sotto_chan *chan, size_t count, sotto_block *out
             status = trees(f, chan, START, f->next);
             begin_round(f);
         }
-        const size_t room = (SOTTO_FERRET_TREES - SOTTO_FERRET_RESERVE - f->used) * LEAVES, n = count - done < room
-            ? count - done : room;
+        const size_t room = (SOTTO_FERRET_TREES - SOTTO_FERRET_RESERVE - f->used) * LEAVES;
+        const size_t n = count - done < room ? count - done : room;
         if (status == SOTTO_OK) {
             status = trees(f, chan, n, out + done);
         }

@@ -22,14 +22,14 @@
  * code, as in Ferret). The numbers are those of EMP-OT's set b11 of 2026 (github.com/emp-toolkit/emp-ot,
  * emp-ot/tuning.h), which its authors chose for 128 bits against the known attacks on regular LPN. The sets b11 to
  * b13 that came with the paper's program are older than the algebraic attack below and are not used: by the same
- * formulas its b11, (n, k, t) = (10180608, 124000, 4971), has under 100 bits. Estimates of ours, w = 2.8 being the
- * exponent of linear algebra:
- *   Guessing k places without noise and solving (Prange, pooled Gauss): they are free of noise with probability (1 -
- *   k/n)^t = 2^-94.9; times k^w = 2^47.6: 2^142.
+ * formulas its b11, (n, k, t) = (10180608, 124000, 4971), has under 100 bits.
+ * Estimates of ours, w = 2.8 being the exponent of linear algebra:
+ *   Guessing k places without noise and solving (Prange, pooled Gauss): they are free of noise with probability
+ *   (1 - k/n)^t = 2^-94.9; times k^w = 2^47.6: 2^142.
  *   Algebraic (Briaud and Oygarden, EUROCRYPT 2023, eprint 2023/176), degree 2: guess m places without noise in each
- *   piece, probability (1 - m/2^11)^t; the products of any two places of
- *   a piece are zero, t (2^11 - m)^2 / 2 quadratic equations, enough when they reach the (k - m t)^2 / 2 monomials. m
- *   = 54: 2^45 guesses, 2^31.1 monomials, 2^87 each: 2^132.
+ *   piece, probability (1 - m/2^11)^t; the products of any two places of a piece are zero: t (2^11 - m)^2 / 2 quadratic
+ *   equations, enough when they reach the (k - m t)^2 / 2 monomials. m = 54: 2^45 guesses, 2^31.1 monomials, 2^87 each:
+ *   2^132.
  * Both grant the attacker memory for free and count one operation for a step of linear algebra.
  */
 #ifndef SOTTO_OT_FERRET_INTERNAL_H
@@ -43,8 +43,9 @@
 #define SOTTO_FERRET_LEAVES ((size_t)1 << SOTTO_FERRET_DEPTH) /* OTs of a tree */
 #define SOTTO_FERRET_TREES 1170u                              /* t */
 #define SOTTO_FERRET_CODE ((size_t)1 << 17)                   /* k */
-#define SOTTO_FERRET_START (SOTTO_FERRET_CODE + SOTTO_FERRET_TREES * SOTTO_FERRET_DEPTH) /* OTs that a round starts from */
-#define SOTTO_FERRET_RESERVE ((SOTTO_FERRET_START + SOTTO_FERRET_LEAVES - 1) / SOTTO_FERRET_LEAVES) /* trees kept for the next round */
+/* OTs that a round starts from, and the trees that are kept back for the next. */
+#define SOTTO_FERRET_START (SOTTO_FERRET_CODE + SOTTO_FERRET_TREES * SOTTO_FERRET_DEPTH)
+#define SOTTO_FERRET_RESERVE ((SOTTO_FERRET_START + SOTTO_FERRET_LEAVES - 1) / SOTTO_FERRET_LEAVES)
 
 #define SOTTO_FERRET_FLIP_BYTES 2u                                           /* of a tree, receiver to sender */
 #define SOTTO_FERRET_SUM_BYTES (SOTTO_FERRET_DEPTH * sizeof(sotto_block))    /* of a tree, sender to receiver */

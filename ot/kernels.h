@@ -14,7 +14,8 @@
 #include "lib/cpu.h"
 
 #define SOTTO_OT_COLUMNS 128u
-#define SOTTO_OT_CHUNK 2048u                          /* OTs that are worked on together: all their columns stay in the caches next to the core */
+/* OTs that are worked on together: all their columns stay in the caches next to the core. */
+#define SOTTO_OT_CHUNK 2048u
 #define SOTTO_OT_COLUMN_BYTES (SOTTO_OT_CHUNK / 8u)
 #define SOTTO_OT_LPN_WORDS 4u /* random words that say which ten entries make a row, below */
 

@@ -69,7 +69,8 @@ static void transpose(sotto_block *out, const uint8_t *column, size_t bytes, siz
         transpose64(m[1]);
         /* Word l of m[h][i] is half h of row done + 64 l + i. */
         for (size_t i = 0; i < 64; i++) {
-            const __m256i even = _mm256_unpacklo_epi64(m[0][i], m[1][i]), odd = _mm256_unpackhi_epi64(m[0][i], m[1][i]);
+            const __m256i even = _mm256_unpacklo_epi64(m[0][i], m[1][i]),
+                          odd = _mm256_unpackhi_epi64(m[0][i], m[1][i]);
             sotto_block *o = out + done + i;
             store_block(o, _mm256_castsi256_si128(even));
             store_block(o + 64, _mm256_castsi256_si128(odd));

@@ -110,8 +110,8 @@ static void fold(uint8_t *v, uint8_t *u, uint8_t *leaf, unsigned depth)
         for (unsigned b = 0; b < depth; b++) {
             __m512i sum = _mm512_setzero_si512();
             for (size_t i = 0; i < (size_t)1 << (depth - 1 - b); i++) {
-                const __m512i even = _mm512_loadu_si512(l + 2 * i * BYTES),
-                    odd = _mm512_loadu_si512(l + (2 * i + 1) * BYTES);
+                const __m512i even = _mm512_loadu_si512(l + 2 * i * BYTES);
+                const __m512i odd = _mm512_loadu_si512(l + (2 * i + 1) * BYTES);
                 sum = _mm512_xor_si512(sum, odd);
                 _mm512_storeu_si512(l + i * BYTES, _mm512_xor_si512(even, odd));
             }
@@ -166,8 +166,9 @@ static inline void transpose_words(__m512i x[8])
     /* a[2 i + p]: 128-bit lane l has word 2 l + p of columns 2 i, 2 i + 1. */
     for (unsigned p = 0; p < 2; p++) {
         for (unsigned h = 0; h < 2; h++) {
-            b[4 * h + 2 * p] = _mm512_shuffle_i64x2(a[4 * h + p], a[4 * h + 2 + p], 0x88);     /* lanes 0, 2 of both */
-            b[4 * h + 2 * p + 1] = _mm512_shuffle_i64x2(a[4 * h + p], a[4 * h + 2 + p], 0xdd); /* lanes 1, 3 of both */
+            b[4 * h + 2 * p] = _mm512_shuffle_i64x2(a[4 * h + p], a[4 * h + 2 + p], 0x88); /* lanes 0, 2 of both */
+            b[4 * h + 2 * p + 1] =
+                _mm512_shuffle_i64x2(a[4 * h + p], a[4 * h + 2 + p], 0xdd); /* lanes 1, 3 of both */
         }
         /* b[4 h + 2 p + q]: lanes are (lane q, columns 4 h, 4 h + 1), (lane q + 2, the same), (lane q, columns 4 h +
          * 2, + 3), (lane q + 2). */
@@ -183,9 +184,9 @@ static inline void transpose_words(__m512i x[8])
  * i of each column, column 0 lowest [GF2P8AFFINEQB: result bit j from matrix byte 7 - j]. */
 static inline __m512i transpose_bits(__m512i x)
 {
-    const __m512i order = _mm512_set_epi64(0x070f171f272f373f, 0x060e161e262e363e, 0x050d151d252d353d,
-                                           0x040c141c242c343c, 0x030b131b232b333b,
-                                           0x020a121a222a323a, 0x0109111921293139, 0x0008101820283038);
+    const __m512i order =
+        _mm512_set_epi64(0x070f171f272f373f, 0x060e161e262e363e, 0x050d151d252d353d, 0x040c141c242c343c,
+                         0x030b131b232b333b, 0x020a121a222a323a, 0x0109111921293139, 0x0008101820283038);
     const __m512i unit = _mm512_set1_epi64((long long)0x8040201008040201u);
     return _mm512_gf2p8affine_epi64_epi8(unit, _mm512_permutexvar_epi8(order, x), 0);
 }
@@ -267,7 +268,8 @@ static inline __m128i sum_of_blocks(__m512i x)
 static sotto_block grow(sotto_block *child, const sotto_block *parent, size_t count, const sotto_aes_key *key)
 {
     enum { WIDE = 8, GROUP = 4 * WIDE };
-    const __m512i low = _mm512_set_epi64(11, 10, 3, 2, 9, 8, 1, 0), high = _mm512_set_epi64(15, 14, 7, 6, 13, 12, 5, 4);
+    const __m512i low = _mm512_set_epi64(11, 10, 3, 2, 9, 8, 1, 0),
+                  high = _mm512_set_epi64(15, 14, 7, 6, 13, 12, 5, 4);
     __m512i rk[11], total = _mm512_setzero_si512();
     sotto_block sum;
     for (unsigned r = 0; r < 11; r++) {
@@ -298,9 +300,8 @@ static sotto_block grow(sotto_block *child, const sotto_block *parent, size_t co
 
 static void patch(sotto_block *x, size_t count, uint64_t index, sotto_block value)
 {
-    const __m512i v = _mm512_broadcast_i32x4(_mm_loadu_si128((const void *)&value)),
-        want = _mm512_set1_epi64((long long)index);
-    const __m512i four = _mm512_set1_epi64(4);
+    const __m512i v = _mm512_broadcast_i32x4(_mm_loadu_si128((const void *)&value));
+    const __m512i want = _mm512_set1_epi64((long long)index), four = _mm512_set1_epi64(4);
     __m512i number = _mm512_set_epi64(3, 3, 2, 2, 1, 1, 0, 0);
     size_t j = 0;
     for (; j + 4 <= count; j += 4) {
@@ -323,8 +324,8 @@ static void lpn(sotto_block *y, const sotto_block *leaf, size_t count, const sot
         for (unsigned j = 0; j < 10; j++) {
             entry[j] = _mm_loadu_si128((const void *)&x[words[j % 4] >> (17 * (j / 4)) & 0x1ffff]);
         }
-        __m128i sum = _mm_ternarylogic_epi64(_mm_and_si128(_mm_loadu_si128((const void *)&leaf[i]), keep), entry[0],
-                                             entry[1], 0x96);
+        const __m128i own = _mm_and_si128(_mm_loadu_si128((const void *)&leaf[i]), keep);
+        __m128i sum = _mm_ternarylogic_epi64(own, entry[0], entry[1], 0x96);
         for (unsigned j = 2; j < 10; j += 2) {
             sum = _mm_ternarylogic_epi64(sum, entry[j], entry[j + 1], 0x96);
         }

@@ -60,7 +60,7 @@ void sotto_ot_sums_ref(uint8_t *v, uint8_t *u, uint8_t *scratch, const sotto_aes
     fold(v, u, scratch, depth, bytes);
 }
 
-/* Transposes 64 x 64 bits in place: row i, bit j <-> row j, bit i (Hacker's Delight 7-3, on halves of 32, 16, ... 1). */
+/* Transposes 64 x 64 bits in place: row i, bit j <-> row j, bit i (Hacker's Delight 7-3, halves of 32, 16, ... 1). */
 static void transpose64(uint64_t m[64])
 {
     static const uint64_t masks[6] = {0x00000000ffffffff, 0x0000ffff0000ffff, 0x00ff00ff00ff00ff,
@@ -136,7 +136,7 @@ static void lpn(sotto_block *y, const sotto_block *leaf, size_t count, const sot
 
 const sotto_ot_kernels sotto_ot_kernels_ref = {
     "portable", SOTTO_TIER_PORTABLE, sotto_ot_expand_ref, sotto_ot_sums_ref, add, sotto_ot_transpose_ref,
-        sotto_ot_grow_ref, patch, lpn,
+    sotto_ot_grow_ref, patch, lpn,
 };
 
 const sotto_ot_kernels *sotto_ot_kernels_choose(void)

@@ -21,8 +21,8 @@ struct sotto_softspoken {
     uint8_t *column;    /* SOTTO_OT_COLUMNS columns of a chunk */
     uint8_t *wire;      /* of the matrix, READ_BYTES or WRITE_CHUNKS chunks */
     uint8_t *leaf;      /* 2^k columns, scratch */
-    sotto_aes_key *key; /* of the leaves, piece by piece: 2^k at the receiver in the order of x,
-        2^k - 1 at the sender in the order of y, from 1 */
+    /* Of the leaves, piece by piece: 2^k at the receiver in the order of x, 2^k - 1 at the sender in that of y. */
+    sotto_aes_key *key;
 };
 
 static size_t pieces(unsigned k)
@@ -60,8 +60,8 @@ static size_t chunk_wire(unsigned k)
 static sotto_softspoken *allocate(unsigned k, size_t wire)
 {
     const size_t columns = SOTTO_OT_COLUMNS * SOTTO_OT_COLUMN_BYTES, leaves = (size_t)SOTTO_OT_COLUMN_BYTES << k;
-    const size_t keys = pieces(k) * ((size_t)1 << k) * sizeof(sotto_aes_key),
-        head = (sizeof(sotto_softspoken) + 63) / 64 * 64;
+    const size_t keys = pieces(k) * ((size_t)1 << k) * sizeof(sotto_aes_key);
+    const size_t head = (sizeof(sotto_softspoken) + 63) / 64 * 64;
     const size_t bytes = head + columns + wire + leaves + keys;
     uint8_t *p = sotto_calloc(bytes, 1);
     if (p == NULL) {
@@ -103,9 +103,9 @@ static void grow(nodes node, size_t count, sotto_block sum[2])
     sotto_wipe(child, 2 * count * sizeof *child);
 }
 
-/* A party holds key b of base OT j where the child to know is b; so the lacking leaf is the complement of the
- * offset's bits, and leaf x stands for the complement of x. The first bit of a piece is the highest of x: bit b of
- * the piece is base OT (depth - 1 - b) of the tree's levels, which this reverses. */
+/* Level j of a tree decides bit depth - 1 - j of the numbers of its leaves, by the base OT of that bit of the piece. A
+ * party that holds key b there knows the children with bit b: all that the sender lacks is the leaf whose number is the
+ * complement of the piece. So a leaf is called by the complement of its number, and the lacking one is x = piece. */
 int sotto_softspoken_new_receiver(sotto_softspoken **out, unsigned k, sotto_block keys[SOTTO_BASE_OTS][2],
                                   uint8_t *setup)
 {
@@ -175,8 +175,8 @@ int sotto_softspoken_new_sender(sotto_softspoken **out, unsigned k, sotto_block 
                 memcpy(sealed, setup, sizeof sealed);
                 setup += sizeof sealed;
                 for (unsigned b = 0; b < 2; b++) {
-                    right = sotto_block_xor(right, sotto_block_and(sotto_block_xor(sealed[b], sum[b]),
-                                                                   b ? mask : ~mask));
+                    const sotto_block off = sotto_block_xor(sealed[b], sum[b]);
+                    right = sotto_block_xor(right, sotto_block_and(off, b ? mask : ~mask));
                 }
             }
             path = (path ^ (level > 0)) << 1 | bit;

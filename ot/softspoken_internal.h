@@ -8,10 +8,10 @@
  * = x xor d the sender has sum of y g_x = v xor d u, for the leaf with y = 0 that it lacks does not count; it adds d
  * (u xor r) and has v xor d r.
  *
- * The trees (Goldreich, Goldwasser, Micali, punctured at one leaf): level j of a tree uses base OT j of the piece.
- * The nodes of the first level are its two keys; from the second level on the receiver sends the sum of the nodes
- * that are left children and that of the right ones under the two keys, and the sender, that lacks one node of a
- * level, finds the other child of that node from the sum that it can open.
+ * The trees (Goldreich, Goldwasser, Micali, punctured at one leaf): each level uses the base OT of one bit of the piece.
+ * The nodes of the first level are its two keys; from the second level on the receiver sends the sum of the nodes that
+ * are left children and that of the right ones under the two keys, and the sender, that lacks one node of a level,
+ * finds the other child of that node from the sum that it can open.
  */
 #ifndef SOTTO_OT_SOFTSPOKEN_INTERNAL_H
 #define SOTTO_OT_SOFTSPOKEN_INTERNAL_H
@@ -34,8 +34,7 @@ size_t sotto_softspoken_wire_bytes(unsigned k, size_t count);
 SOTTO_MUST_CHECK int sotto_softspoken_new_receiver(sotto_softspoken **out, unsigned k,
                                                    sotto_block keys[SOTTO_BASE_OTS][2], uint8_t *setup);
 SOTTO_MUST_CHECK int sotto_softspoken_new_sender(sotto_softspoken **out, unsigned k, sotto_block offset,
-                                                 const sotto_block keys[SOTTO_BASE_OTS],
-                                                 const uint8_t *setup);
+                                                 const sotto_block keys[SOTTO_BASE_OTS], const uint8_t *setup);
 /* Wipes; NULL is fine. */
 void sotto_softspoken_free(sotto_softspoken *s);
 

@@ -14,17 +14,21 @@ static int is_unit(const sotto_step_info *s)
     return s->op == SOTTO_STEP_UNIT || s->op == SOTTO_STEP_MAX;
 }
 
-int sotto_terms_new(sotto_terms *t, const sotto_network *n, sotto_sign_provider sign)
+int sotto_terms_new(sotto_terms *t, const sotto_network *n, sotto_sign_provider sign, sotto_ot_kind ot)
 {
     int status = SOTTO_OK;
-    *t = (sotto_terms){n, sign, sotto_calloc(n->program.step_count, sizeof *t->units)};
+    /* The messages of a session have lengths that are known before, which Ferret's exchanges have not. */
+    if (ot < SOTTO_OT_IKNP || ot > SOTTO_OT_SOFTSPOKEN8) {
+        return sotto_fail(SOTTO_ERR_PARAMS, "OT extension %d: sessions run on IKNP or SoftSpoken with k from 2 to 8", (int)ot);
+    }
+    *t = (sotto_terms){n, sign, ot, sotto_calloc(n->program.step_count, sizeof *t->units)};
     if (t->units == NULL) {
         return sotto_fail(SOTTO_ERR_MEMORY, "no memory for a session");
     }
     for (size_t i = 0; i < n->program.step_count && status == SOTTO_OK; i++) {
         const sotto_step_info *s = &n->program.steps[i];
         if (is_unit(s)) {
-            status = sotto_unit_plan_new(&t->units[i], s, sign, SOTTO_OT_IKNP);
+            status = sotto_unit_plan_new(&t->units[i], s, sign, ot);
             if (status != SOTTO_OK) {
                 status = sotto_fail_context(status, "node %s", n->model.nodes[s->node].name);
             }
@@ -91,7 +95,7 @@ int sotto_network_item_bytes(const sotto_network *n, uint64_t *most)
     *most = 0;
     for (unsigned sign = 0; sign < SOTTO_SIGN_PROVIDERS; sign++) {
         sotto_terms t;
-        const int status = sotto_terms_new(&t, n, (sotto_sign_provider)sign);
+        const int status = sotto_terms_new(&t, n, (sotto_sign_provider)sign, SOTTO_OT_IKNP); /* of all kinds the one that sends most */
         if (status == SOTTO_ERR_MEMORY) {
             return status;
         }
@@ -477,18 +481,16 @@ static int server_choice(sotto_server_item *item, size_t at, const sotto_session
     const uint32_t tag = (uint32_t)at;
     int status = SOTTO_OK;
     uint8_t *choice = bytes_new(plan->choice_bytes, &status);
-    uint8_t *tables = plan->table_bytes > 0 ? bytes_new(plan->table_bytes, &status) : NULL;
     if (status == SOTTO_OK) {
         status = sotto_frame_recv(env->chan, SOTTO_FRAME_CHOICE, tag, choice, plan->choice_bytes);
     }
-    if (status == SOTTO_OK) {
-        status = sotto_unit_server_ready(item->unit[at], ot, choice, tables);
-    }
     if (status == SOTTO_OK && plan->table_bytes > 0) {
-        status = sotto_frame_send(env->chan, SOTTO_FRAME_TABLES, tag, tables, plan->table_bytes);
+        status = sotto_frame_begin(env->chan, SOTTO_FRAME_TABLES, tag, plan->table_bytes);
+    }
+    if (status == SOTTO_OK) {
+        status = sotto_unit_server_ready(item->unit[at], ot, env->chan, choice);
     }
     sotto_free(choice);
-    sotto_free(tables);
     return status;
 }
 

@@ -17,11 +17,12 @@
 typedef struct sotto_terms {
     const sotto_network *network;
     sotto_sign_provider sign;
+    sotto_ot_kind ot;
     sotto_unit_plan *units; /* per step; zero where it is no UNIT or MAX */
 } sotto_terms;
 
 /* SOTTO_ERR_PARAMS when the provider cannot decide a step's signs. */
-SOTTO_MUST_CHECK int sotto_terms_new(sotto_terms *t, const sotto_network *n, sotto_sign_provider sign);
+SOTTO_MUST_CHECK int sotto_terms_new(sotto_terms *t, const sotto_network *n, sotto_sign_provider sign, sotto_ot_kind ot);
 void sotto_terms_free(sotto_terms *t);
 
 /* Bytes of frames of one item, headers included, as the client sees them; for sotto inspect and for checks. */

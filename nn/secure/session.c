@@ -12,7 +12,7 @@
 #include "ot/extension.h"
 
 #define NONCE_BYTES 16
-#define HELLO_BYTES (16 + 32 + 1 + NONCE_BYTES)
+#define HELLO_BYTES (16 + 32 + 2 + NONCE_BYTES)
 #define WELCOME_BYTES (NONCE_BYTES + 4)
 /* Inferences of one session: one OT offset and one set of base OTs serve no more. */
 #define ITEMS_MAX 1024
@@ -148,7 +148,7 @@ static int server_handshake(server_session *s)
     sotto_reader_init(&r, hello, sizeof hello);
     sotto_read_bytes(&r, id, sizeof id);
     sotto_read_bytes(&r, hash, sizeof hash);
-    const unsigned sign = sotto_read_u8(&r);
+    const unsigned sign = sotto_read_u8(&r), ot = sotto_read_u8(&r);
     sotto_read_bytes(&r, client, sizeof client);
     if (memcmp(id, n->model.id, sizeof id) != 0 || memcmp(hash, n->model.public_hash, sizeof hash) != 0) {
         return sotto_fail(SOTTO_ERR_MISMATCH, "the client asks for another model, or another plan of this one");
@@ -156,7 +156,7 @@ static int server_handshake(server_session *s)
     if (sign >= SOTTO_SIGN_PROVIDERS) {
         return sotto_fail(SOTTO_ERR_PROTOCOL, "the client asks for sign provider %u, which does not exist", sign);
     }
-    status = sotto_terms_new(&s->terms, n, (sotto_sign_provider)sign);
+    status = sotto_terms_new(&s->terms, n, (sotto_sign_provider)sign, (sotto_ot_kind)ot);
     if (status == SOTTO_OK) {
         status = sotto_rng_fill(&s->env->rng, server, sizeof server);
     }
@@ -171,7 +171,7 @@ static int server_handshake(server_session *s)
         status = server_read_keys(s);
     }
     if (status == SOTTO_OK) {
-        status = sotto_ot_new(&s->ot, s->env->chan, &s->env->rng, session_salt(n, client, server), 1, SOTTO_OT_IKNP);
+        status = sotto_ot_new(&s->ot, s->env->chan, &s->env->rng, session_salt(n, client, server), 1, s->terms.ot);
     }
     return status;
 }
@@ -342,6 +342,7 @@ static int client_handshake(sotto_session *s)
     sotto_write_bytes(&w, n->model.id, sizeof n->model.id);
     sotto_write_bytes(&w, n->model.public_hash, sizeof n->model.public_hash);
     sotto_write_u8(&w, (uint8_t)s->terms.sign);
+    sotto_write_u8(&w, (uint8_t)s->terms.ot);
     sotto_write_bytes(&w, client, sizeof client);
     status = sotto_frame_send(s->env.chan, SOTTO_FRAME_HELLO, 0, hello, sizeof hello);
     if (status == SOTTO_OK) {
@@ -355,7 +356,7 @@ static int client_handshake(sotto_session *s)
         status = client_send_keys(s);
     }
     if (status == SOTTO_OK) {
-        status = sotto_ot_new(&s->ot, s->env.chan, &s->env.rng, session_salt(n, client, server), 0, SOTTO_OT_IKNP);
+        status = sotto_ot_new(&s->ot, s->env.chan, &s->env.rng, session_salt(n, client, server), 0, s->terms.ot);
     }
     return status;
 }
@@ -379,7 +380,8 @@ static int client_usable(const sotto_session *s)
                                               sotto_status_name(s->status));
 }
 
-int sotto_session_open(sotto_session **out, const sotto_network *n, const sotto_session_env *env, sotto_sign_provider sign)
+int sotto_session_open(sotto_session **out, const sotto_network *n, const sotto_session_env *env, sotto_sign_provider sign,
+                       sotto_ot_kind ot)
 {
     *out = NULL;
     sotto_session *s = sotto_calloc(1, sizeof *s);
@@ -388,7 +390,7 @@ int sotto_session_open(sotto_session **out, const sotto_network *n, const sotto_
     }
     s->network = n;
     s->env = *env;
-    int status = sotto_terms_new(&s->terms, n, sign);
+    int status = sotto_terms_new(&s->terms, n, sign, ot);
     if (status == SOTTO_OK) {
         const phase_start start = phase_begin(env->chan);
         status = client_over(s, client_handshake(s));

@@ -53,7 +53,7 @@ typedef struct sotto_session sotto_session;
 
 /* Handshake, key generation, base OTs. Keeps references to n, env->chan and env->pool. SOTTO_ERR_MISMATCH, _VERSION, _PEER, ... */
 SOTTO_MUST_CHECK int sotto_session_open(sotto_session **out, const sotto_network *n, const sotto_session_env *env,
-                                        sotto_sign_provider sign);
+                                        sotto_sign_provider sign, sotto_ot_kind ot);
 /* Prepares one more item. SOTTO_ERR_LIMIT when the server lets no more wait, or the session has made 1024: the session lives. */
 SOTTO_MUST_CHECK int sotto_session_prepare(sotto_session *s);
 size_t sotto_session_prepared(const sotto_session *s);

@@ -28,20 +28,25 @@ int sotto_sign_plan_new(sotto_sign_plan *p, sotto_sign_provider provider, unsign
     }
     const size_t ots = count * (u - 1);
     const size_t labels = provider == SOTTO_SIGN_CIRCUIT ? ots : 0;
-    const size_t blocks = provider == SOTTO_SIGN_CIRCUIT ? 2 * ots - count : 0; /* two an AND, one the first of a unit */
     *p = (sotto_sign_plan){
         .provider = provider,
         .u = u,
         .count = count,
         .ots = ots,
         .flip_bytes = sotto_packed_bytes(ots, 1),
-        .table_bytes = blocks * sizeof(sotto_block),
         .message_bytes = provider == SOTTO_SIGN_LOOKUP ? sotto_lookup_table_bytes(u, count)
                                                        : labels * sizeof(sotto_block) + sotto_packed_bytes(count, 1),
         /* both parties' labels and an output, of a tile */
         .scratch = provider == SOTTO_SIGN_LOOKUP ? 0 : (count < SOTTO_SIGN_TILE ? count : SOTTO_SIGN_TILE) * (2 * (u - 1) + 1),
     };
+    p->table_bytes = sotto_sign_table_bytes(p, count);
     return SOTTO_OK;
+}
+
+/* Two blocks an AND, one the first of a unit. */
+size_t sotto_sign_table_bytes(const sotto_sign_plan *p, size_t n)
+{
+    return p->provider == SOTTO_SIGN_LOOKUP ? 0 : n * (2 * (size_t)(p->u - 1) - 1) * sizeof(sotto_block);
 }
 
 void sotto_sign_flips(const sotto_sign_plan *p, uint64_t *flips, const uint64_t *r, const uint64_t *top, size_t n)
@@ -72,12 +77,6 @@ static int sign_garbling(sotto_garbling **out, unsigned u)
     }
     sotto_circuit_free(&circuit);
     return status;
-}
-
-/* Blocks of table of a unit: two an AND, one the first. */
-static size_t unit_blocks(const sotto_sign_plan *p)
-{
-    return 2 * (size_t)(p->u - 1) - 1;
 }
 
 static sotto_garble_job job_of(const sotto_garbling *g, const sotto_ot *ot, int send, uint64_t first, size_t n)
@@ -170,7 +169,7 @@ static int open_circuit(const sotto_sign_client *s, size_t at, size_t n, uint64_
     sotto_read_packed(&r, b, n, 1);
     int status = sotto_reader_finish(&r, "sign message");
     if (status == SOTTO_OK) {
-        status = sotto_garble_evaluate(&s->job[at / SOTTO_SIGN_TILE], scratch, s->table + at * unit_blocks(p) * sizeof *label, result);
+        status = sotto_garble_evaluate(&s->job[at / SOTTO_SIGN_TILE], scratch, s->table + sotto_sign_table_bytes(p, at), result);
     }
     for (size_t i = 0; status == SOTTO_OK && i < n; i++) {
         b[i] ^= 1 ^ sotto_permute_bit(result[i]) ^ ((top[i] >> (p->u - 1)) & 1);
@@ -286,7 +285,7 @@ static int garble(sotto_sign_server *s, size_t at, size_t n, const sotto_ot *ot,
         }
     }
     const sotto_garble_job job = job_of(s->garbling, ot, 1, s->first[at / SOTTO_SIGN_TILE], n);
-    const int status = sotto_garble_tables(&job, s->offset, scratch, tables + at * unit_blocks(p) * sizeof *q, zero_out);
+    const int status = sotto_garble_tables(&job, s->offset, scratch, tables, zero_out);
     for (size_t i = 0; status == SOTTO_OK && i < n; i++) {
         sotto_bit_or(s->permute + at / 8, i, sotto_permute_bit(zero_out[i]));
     }

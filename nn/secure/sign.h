@@ -10,7 +10,7 @@
  *  infer:
  *     s: sotto_sign_offer         message                              -> c
  *     c: sotto_sign_open          b xor pi
- * Bits are words 0 or 1; arrays of words, flips among them (u - 1 bits each), are the tile's, tables and messages the layer's. Prepared state is used once.
+ * Bits are words 0 or 1; arrays of words, flips among them (u - 1 bits each), are the tile's, messages the layer's. Prepared state is used once.
  *
  * lookup: Naor-Pinkas table of 2^(u-1) bits per unit (ot/lookup.h). circuit: half-gates on the carry circuit (garble/gadgets.h); the OT correlation is the free-XOR
  * offset, so that the client's label is its OT key and its zero label is the server's q xor flip * offset, both with the lowest bit replaced: the client knows its
@@ -38,6 +38,8 @@ typedef struct sotto_sign_plan {
 /* SOTTO_ERR_PARAMS when the provider cannot do u (lookup: 2 to 9; circuit: 2 to 50). */
 SOTTO_MUST_CHECK int sotto_sign_plan_new(sotto_sign_plan *p, sotto_sign_provider provider, unsigned u, size_t count);
 
+/* Of the tables of n units; 0 for lookup. */
+size_t sotto_sign_table_bytes(const sotto_sign_plan *p, size_t n);
 /* From the random choices r of a tile's OTs (u - 1 bits a unit) and the top bits of the client's share (u bits). */
 void sotto_sign_flips(const sotto_sign_plan *p, uint64_t *flips, const uint64_t *r, const uint64_t *top, size_t n);
 
@@ -61,7 +63,7 @@ typedef struct sotto_sign_server sotto_sign_server;
 SOTTO_MUST_CHECK int sotto_sign_server_new(sotto_sign_server **out, const sotto_sign_plan *p, const sotto_rng *rng);
 /* q: a tile's OT outputs. */
 SOTTO_MUST_CHECK int sotto_sign_server_keys(sotto_sign_server *s, size_t at, size_t n, const sotto_ot *ot, uint64_t first, const sotto_block *q);
-/* tables: table_bytes, of which this writes the tile's, NULL for lookup. Tiles in order: with the last the OT outputs are wiped. SOTTO_ERR_MEMORY. */
+/* tables: gets the tile's, sotto_sign_table_bytes; NULL for lookup. Tiles in order: with the last the OT outputs are wiped. SOTTO_ERR_MEMORY. */
 SOTTO_MUST_CHECK int sotto_sign_server_ready(sotto_sign_server *s, size_t at, size_t n, const sotto_ot *ot, const uint64_t *flips, uint8_t *tables,
                                              sotto_block *scratch);
 /* message: message_bytes, of which this writes the tile's, from the top bits of the server's share and pi. Tiles in order. */

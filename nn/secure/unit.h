@@ -54,8 +54,8 @@ void sotto_unit_client_free(sotto_unit_client *u);
 SOTTO_MUST_CHECK int sotto_unit_server_new(sotto_unit_server **out, const sotto_unit_plan *p, sotto_ot *ot, sotto_chan *chan, const sotto_rng *rng);
 /* Server: sends the body of CORRECTION. */
 SOTTO_MUST_CHECK int sotto_unit_server_correct(sotto_unit_server *u, sotto_ot *ot, sotto_chan *chan);
-/* Server: from the body of CHOICE; tables gets table_bytes, NULL when 0. */
-SOTTO_MUST_CHECK int sotto_unit_server_ready(sotto_unit_server *u, const sotto_ot *ot, const uint8_t *choice, uint8_t *tables);
+/* Server: from the body of CHOICE; sends the body of TABLES, if any, as it is made. */
+SOTTO_MUST_CHECK int sotto_unit_server_ready(sotto_unit_server *u, const sotto_ot *ot, sotto_chan *chan, const uint8_t *choice);
 /* Server, infer: a: its shares of what is read, count words (reduced inside). SOTTO_ERR_MEMORY. */
 SOTTO_MUST_CHECK int sotto_unit_server_offer(sotto_unit_server *u, uint8_t *offer, const uint64_t *a);
 /* Server, infer: e: its shares of the result modulo 2^l_next. SOTTO_ERR_FORMAT for a malformed reply. */

@@ -602,21 +602,19 @@ static int unit_server(sotto_ot *ot, sotto_chan *chan, const sotto_rng *rng)
 {
     const sotto_unit_plan *p = &unit_plan;
     sotto_unit_server *u = NULL;
-    uint8_t *choice = sotto_calloc(p->choice_bytes, 1), *tables = sotto_calloc(p->table_bytes, 1), *offer = sotto_calloc(p->offer_bytes, 1);
+    uint8_t *choice = sotto_calloc(p->choice_bytes, 1), *offer = sotto_calloc(p->offer_bytes, 1);
     uint8_t *reply = sotto_calloc(p->reply_bytes, 1);
-    require(choice != NULL && tables != NULL && offer != NULL && reply != NULL);
+    require(choice != NULL && offer != NULL && reply != NULL);
     int status = sotto_unit_server_new(&u, p, ot, chan, rng);
     status = status == SOTTO_OK ? sotto_unit_server_correct(u, ot, chan) : status;
     status = status == SOTTO_OK ? sotto_chan_recv(chan, choice, p->choice_bytes) : status;
-    status = status == SOTTO_OK ? sotto_unit_server_ready(u, ot, choice, p->table_bytes > 0 ? tables : NULL) : status;
-    status = status == SOTTO_OK ? sotto_chan_send(chan, tables, p->table_bytes) : status;
+    status = status == SOTTO_OK ? sotto_unit_server_ready(u, ot, chan, choice) : status;
     status = status == SOTTO_OK ? sotto_unit_server_offer(u, offer, unit_a) : status;
     status = status == SOTTO_OK ? sotto_chan_send(chan, offer, p->offer_bytes) : status;
     status = status == SOTTO_OK ? sotto_chan_recv(chan, reply, p->reply_bytes) : status;
     status = status == SOTTO_OK ? sotto_unit_server_finish(u, unit_e, reply) : status;
     sotto_unit_server_free(u);
     sotto_free(choice);
-    sotto_free(tables);
     sotto_free(offer);
     sotto_free(reply);
     return status;
@@ -724,7 +722,7 @@ static int client_side(sotto_chan *inner, void *ctx)
     sotto_session *s = NULL;
     int64_t x[4] = {100, -100, 30, 7};
     SOTTO_SECRET(x, sizeof x); /* the image */
-    int status = sotto_session_open(&s, &serving.network, &env, sign);
+    int status = sotto_session_open(&s, &serving.network, &env, sign, SOTTO_OT_SOFTSPOKEN4);
     status = status == SOTTO_OK ? sotto_session_prepare(s) : status;
     status = status == SOTTO_OK ? sotto_session_infer(s, logits, x) : status;
     sotto_session_close(s);

@@ -158,7 +158,7 @@ static int run_party(const party *own)
     const int64_t x[4] = {1, -2, 3, 4};
     int64_t logits[2];
     sotto_session *s = NULL;
-    int status = sotto_session_open(&s, &serving.network, &env, own->sign);
+    int status = sotto_session_open(&s, &serving.network, &env, own->sign, SOTTO_OT_SOFTSPOKEN4);
     status = status == SOTTO_OK ? sotto_session_prepare(s) : status;
     status = status == SOTTO_OK ? sotto_session_infer(s, logits, x) : status;
     sotto_session_close(s);

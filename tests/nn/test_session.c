@@ -43,6 +43,7 @@ typedef struct run {
     const uint8_t *images;
     size_t count, prepare; /* images; items prepared ahead of each */
     sotto_sign_provider sign;
+    sotto_ot_kind ot;
     uint64_t seed;
     shares client, server;
     void (*check)(struct run *r, size_t image, const int64_t *x, const int64_t *logits);
@@ -64,7 +65,7 @@ static int run_client(sotto_chan *chan, void *ctx)
     const sotto_session_env env = {.chan = chan, .rng = test_rng(r->seed, 2), .audit = {r->client.value ? keep : NULL, &r->client}};
     sotto_session *s = NULL;
     int64_t *x = sotto_calloc(p->input_words, sizeof *x), *logits = sotto_calloc(p->output_words, sizeof *logits);
-    int status = x == NULL || logits == NULL ? SOTTO_ERR_MEMORY : sotto_session_open(&s, &r->serving->network, &env, r->sign);
+    int status = x == NULL || logits == NULL ? SOTTO_ERR_MEMORY : sotto_session_open(&s, &r->serving->network, &env, r->sign, r->ot);
     for (size_t i = 0; i < r->count && status == SOTTO_OK; i++) {
         while (status == SOTTO_OK && sotto_session_prepared(s) < r->prepare) {
             status = sotto_session_prepare(s);
@@ -123,7 +124,7 @@ static void exact(const char *text, unsigned sign_bits, sotto_sign_provider sign
     fixture_model(&m, text, sign_bits, &rng);
     assert_ok(sotto_serving_new(&serving, &m, NULL));
     uint8_t *pixels = fixture_images(&m, images, &rng);
-    run r = {.serving = &serving, .count = 1, .prepare = 1, .sign = sign, .check = check_exact};
+    run r = {.serving = &serving, .count = 1, .prepare = 1, .sign = sign, .ot = (sotto_ot_kind)(SOTTO_OT_IKNP + seed % 8), .check = check_exact};
     shares_new(&r.client, &serving.network.program);
     shares_new(&r.server, &serving.network.program);
     assert_ok(sotto_fixed_run_new(&r.reference, &serving.network.program, &serving.weights));
@@ -201,7 +202,7 @@ static int tally_client(sotto_chan *chan, void *ctx)
     const sotto_session_env env = {.chan = chan, .rng = test_rng(t->r.seed, 2), .audit = {count_bits, &t->tallies[1]}};
     sotto_session *s = NULL;
     int64_t x[64], logits[8];
-    int status = sotto_session_open(&s, &t->r.serving->network, &env, t->r.sign);
+    int status = sotto_session_open(&s, &t->r.serving->network, &env, t->r.sign, t->r.ot);
     sotto_program_input(&t->r.serving->network.program, &t->r.serving->network.model, x, t->r.images);
     for (size_t i = 0; i < t->r.count && status == SOTTO_OK; i++) {
         status = sotto_session_prepare(s);
@@ -224,7 +225,7 @@ static void test_shares_are_uniform(void **state)
         static tally_run t;
         int status[2];
         memset(&t, 0, sizeof t);
-        t.r = (run){.serving = &serving, .images = pixels, .count = 150, .sign = (sotto_sign_provider)sign, .seed = test_seed()};
+        t.r = (run){.serving = &serving, .images = pixels, .count = 150, .sign = (sotto_sign_provider)sign, .ot = SOTTO_OT_SOFTSPOKEN4, .seed = test_seed()};
         t.tallies[0].program = t.tallies[1].program = &serving.network.program;
         test_two_party(tally_server, &t, tally_client, &t, status);
         assert_ok(status[0]);
@@ -272,7 +273,7 @@ static void tiny_new(tiny *t)
     fixture_model(&t->m, fixture_tiny, 4, &rng);
     assert_ok(sotto_serving_new(&t->serving, &t->m, NULL));
     assert_ok(sotto_rng_fill(&rng, t->pixels, sizeof t->pixels));
-    t->r = (run){.serving = &t->serving, .images = t->pixels, .count = 1, .prepare = 1, .seed = 4};
+    t->r = (run){.serving = &t->serving, .images = t->pixels, .count = 1, .prepare = 1, .ot = SOTTO_OT_SOFTSPOKEN4, .seed = 4};
 }
 
 static void tiny_free(tiny *t)
@@ -291,7 +292,7 @@ static int client_again(sotto_chan *chan, void *ctx)
     sotto_frame frame;
     uint8_t body[64] = {0};
     int64_t x[4] = {1, 2, 3, 4}, logits[2];
-    int status = sotto_session_open(&s, &t->serving.network, &env, SOTTO_SIGN_LOOKUP);
+    int status = sotto_session_open(&s, &t->serving.network, &env, SOTTO_SIGN_LOOKUP, SOTTO_OT_SOFTSPOKEN4);
     if (status == SOTTO_OK) {
         assert_status(SOTTO_ERR_USED, sotto_session_infer(s, logits, x)); /* the client's own store is empty */
     }
@@ -340,7 +341,7 @@ static int client_of_three(sotto_chan *chan, void *ctx)
     const sotto_session_env env = {.chan = chan, .rng = test_rng(5, 2)};
     sotto_session *s = NULL;
     int64_t x[4] = {1, 2, 3, 4}, logits[2];
-    int status = sotto_session_open(&s, &t->serving.network, &env, SOTTO_SIGN_LOOKUP);
+    int status = sotto_session_open(&s, &t->serving.network, &env, SOTTO_SIGN_LOOKUP, SOTTO_OT_SOFTSPOKEN4);
     for (int i = 0; i < 2 && status == SOTTO_OK; i++) {
         status = sotto_session_prepare(s);
     }
@@ -513,7 +514,7 @@ static int rng_party(sotto_chan *chan, void *ctx)
     if (c->server) {
         return sotto_session_serve(&c->t->serving, &env, NULL);
     }
-    int status = sotto_session_open(&s, &c->t->serving.network, &env, SOTTO_SIGN_CIRCUIT);
+    int status = sotto_session_open(&s, &c->t->serving.network, &env, SOTTO_SIGN_CIRCUIT, SOTTO_OT_IKNP);
     status = status == SOTTO_OK ? sotto_session_prepare(s) : status;
     sotto_session_close(s);
     return status;

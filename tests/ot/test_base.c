@@ -72,11 +72,13 @@ static void test_salt_binds(void **state)
     }
 }
 
-/* Known answer: the transcript of seeded parties, made by this program; a change on the wire shows here. Version 2: the second direction comes from an extension step. */
+/* Known answer: the transcript of seeded parties, made by this program; a change on the wire shows here. Version 2:
+ * the second direction comes from an extension step. */
 static void test_transcript_of_seeds(void **state)
 {
     (void)state;
-    static const char *const want[2] = {"63b76ae145faf1d3b13d9f43d3bf7db1246f91337d985f943569b50cf3256cac", "50ed702f417d3397b1b8f60355f89b5ccfa3334fcc5cbba518ca378d17d3004a"};
+    static const char *const want[2] = {"63b76ae145faf1d3b13d9f43d3bf7db1246f91337d985f943569b50cf3256cac",
+                                        "50ed702f417d3397b1b8f60355f89b5ccfa3334fcc5cbba518ca378d17d3004a"};
     base_ctx c[2];
     sotto_chan inner[2], outer[2];
     test_transcript t[2];
@@ -166,7 +168,8 @@ typedef struct stranger {
     sotto_block received[SOTTO_BASE_OTS], sent[SOTTO_BASE_OTS][2];
 } stranger;
 
-static void formula_keys(sotto_block keys[2], uint8_t index, const uint8_t *a, const uint8_t *b, const uint8_t *shared)
+static void formula_keys(sotto_block keys[2], uint8_t index, const uint8_t *a, const uint8_t *b,
+                         const uint8_t *shared)
 {
     uint8_t text[16 + 16 + 1 + 3 * SOTTO_POINT_BYTES] = "sotto base ot 2", *at = text + 16;
     memcpy(at, &fixture_salt, 16);
@@ -239,8 +242,9 @@ static void test_against_formulas(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_both_directions), cmocka_unit_test(test_salt_binds), cmocka_unit_test(test_transcript_of_seeds),
-        cmocka_unit_test(test_against_formulas), cmocka_unit_test(test_bad_points),      cmocka_unit_test(test_rng_failure),
+        cmocka_unit_test(test_both_directions),     cmocka_unit_test(test_salt_binds),
+        cmocka_unit_test(test_transcript_of_seeds), cmocka_unit_test(test_against_formulas),
+        cmocka_unit_test(test_bad_points),          cmocka_unit_test(test_rng_failure),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,14 +3,17 @@
 
 #define COUNT_MAX 5000
 
-static const sotto_ot_kind kinds[] = {SOTTO_OT_IKNP,        SOTTO_OT_SOFTSPOKEN2, SOTTO_OT_SOFTSPOKEN3, SOTTO_OT_SOFTSPOKEN4, SOTTO_OT_SOFTSPOKEN5,
-                                      SOTTO_OT_SOFTSPOKEN6, SOTTO_OT_SOFTSPOKEN7, SOTTO_OT_SOFTSPOKEN8, SOTTO_OT_FERRET};
+static const sotto_ot_kind kinds[] = {SOTTO_OT_IKNP,        SOTTO_OT_SOFTSPOKEN2, SOTTO_OT_SOFTSPOKEN3,
+                                      SOTTO_OT_SOFTSPOKEN4, SOTTO_OT_SOFTSPOKEN5, SOTTO_OT_SOFTSPOKEN6,
+                                      SOTTO_OT_SOFTSPOKEN7, SOTTO_OT_SOFTSPOKEN8, SOTTO_OT_FERRET};
 enum { KINDS = sizeof kinds / sizeof *kinds };
 
 /* Runs both halves of a session of this kind. */
-static void session(sotto_ot_kind kind, uint64_t seed, int (*act)(ot_party *p, sotto_ot *ot, sotto_chan *chan), void *data)
+static void session(sotto_ot_kind kind, uint64_t seed, int (*act)(ot_party *p, sotto_ot *ot, sotto_chan *chan),
+                    void *data)
 {
-    ot_party p[2] = {{.party = 0, .seed = seed, .kind = kind, .act = act, .data = data}, {.party = 1, .seed = seed, .kind = kind, .act = act, .data = data}};
+    ot_party p[2] = {{.party = 0, .seed = seed, .kind = kind, .act = act, .data = data},
+                     {.party = 1, .seed = seed, .kind = kind, .act = act, .data = data}};
     int status[2];
     test_two_party(ot_party_run, &p[0], ot_party_run, &p[1], status);
     assert_ok(status[0]);
@@ -49,7 +52,8 @@ static int act(ot_party *p, sotto_ot *ot, sotto_chan *chan)
         }
         if (s->sender[i] == p->party) {
             b->offset = sotto_ot_offset(ot);
-            status = b->random ? sotto_ot_send_random(ot, chan, b->count, b->q, &b->first_send) : sotto_ot_send(ot, chan, b->count, b->q, &b->first_send);
+            status = b->random ? sotto_ot_send_random(ot, chan, b->count, b->q, &b->first_send)
+                               : sotto_ot_send(ot, chan, b->count, b->q, &b->first_send);
             sotto_ot_keys_send(ot, b->first_send, b->count, 3, b->q, b->k0, b->k1);
             assert_int_equal(sotto_ot_answer_bytes(s->kind, b->count), chan->stats.bytes_out - before);
         } else {
@@ -57,7 +61,8 @@ static int act(ot_party *p, sotto_ot *ot, sotto_chan *chan)
                                : sotto_ot_recv(ot, chan, b->choices, b->count, b->t, &b->first_recv);
             if (status == SOTTO_OK) {
                 status = sotto_chan_flush(chan);
-                assert_int_equal(sotto_ot_wire_bytes(s->kind, b->count) + extra - flips, chan->stats.bytes_out - before);
+                assert_int_equal(sotto_ot_wire_bytes(s->kind, b->count) + extra - flips,
+                                 chan->stats.bytes_out - before);
                 sotto_ot_keys_recv(ot, b->first_recv, b->count, 3, b->t, b->k);
             }
         }
@@ -176,7 +181,8 @@ typedef struct chosen {
 static int chosen_act(ot_party *p, sotto_ot *ot, sotto_chan *chan)
 {
     chosen *c = p->data;
-    return p->party == 0 ? sotto_ot_chosen_recv(ot, chan, c->choices, c->count, c->out) : sotto_ot_chosen_send(ot, chan, c->count, c->m0, c->m1);
+    return p->party == 0 ? sotto_ot_chosen_recv(ot, chan, c->choices, c->count, c->out)
+                         : sotto_ot_chosen_send(ot, chan, c->count, c->m0, c->m1);
 }
 
 static void test_chosen(void **state)
@@ -196,8 +202,9 @@ static void test_chosen(void **state)
     }
 }
 
-/* Known answer: transcripts of both parties for a session with base OTs, an extension and chosen OTs, made by this program; on every kernel, so that parties with
- * different processors understand each other. Version 2: base OTs have another second direction. */
+/* Known answer: transcripts of both parties for a session with base OTs, an extension and chosen OTs, made by this
+ * program; on every kernel, so that parties with different processors understand each other. Version 2: base OTs have
+ * another second direction. */
 static void test_transcript_of_session(void **state)
 {
     (void)state;
@@ -205,10 +212,18 @@ static void test_transcript_of_session(void **state)
         sotto_ot_kind kind;
         const char *want[2];
     } known[] = {
-        {SOTTO_OT_IKNP, {"9117acde6cc5960655b8b0483801361e1b77650646554bdd90ef66e0a2e2a89d", "d9f18d6af9e32b5e2220a37976aac64e12a1da05edcd2e6ca996d68a03522ae9"}},
-        {SOTTO_OT_SOFTSPOKEN3, {"9c483532778a24706b8ddeafa0706044f7ec05e6224235c088db46f86f7ed0ba", "17bafe81b18cf8b57651d1cd65e21520b3e9ae5540a4f13ae84e0f9977b53dd4"}},
-        {SOTTO_OT_SOFTSPOKEN4, {"3b10f0b8072dcc4dd20516c075ecfce8d2df26896c5c2ca27615ffd72bf5513c", "67afa5ab8c41e873b109a6a253bfcf2cf7e65c85dcd0c22fbffa1f91c80c0d35"}},
-        {SOTTO_OT_FERRET, {"cf991054ec84b3af2a0a24a2f49736d96b2298d42a51702d8ea077bdf6ee3a68", "ffb77927ebb82f48ccf1771492f6d5ae4ef9f3c0360e27a83ee548ce6c224547"}},
+        {SOTTO_OT_IKNP,
+         {"9117acde6cc5960655b8b0483801361e1b77650646554bdd90ef66e0a2e2a89d",
+          "d9f18d6af9e32b5e2220a37976aac64e12a1da05edcd2e6ca996d68a03522ae9"}},
+        {SOTTO_OT_SOFTSPOKEN3,
+         {"9c483532778a24706b8ddeafa0706044f7ec05e6224235c088db46f86f7ed0ba",
+          "17bafe81b18cf8b57651d1cd65e21520b3e9ae5540a4f13ae84e0f9977b53dd4"}},
+        {SOTTO_OT_SOFTSPOKEN4,
+         {"3b10f0b8072dcc4dd20516c075ecfce8d2df26896c5c2ca27615ffd72bf5513c",
+          "67afa5ab8c41e873b109a6a253bfcf2cf7e65c85dcd0c22fbffa1f91c80c0d35"}},
+        {SOTTO_OT_FERRET,
+         {"cf991054ec84b3af2a0a24a2f49736d96b2298d42a51702d8ea077bdf6ee3a68",
+          "ffb77927ebb82f48ccf1771492f6d5ae4ef9f3c0360e27a83ee548ce6c224547"}},
     };
     static chosen c;
     const sotto_tier best = sotto_cpu_tier();
@@ -274,7 +289,8 @@ static void test_faults(void **state)
         for (int faulty = 0; faulty < 2; faulty++) {
             check_faults(some[i], TEST_FAULT_CLOSE, faulty);
             check_faults(some[i], TEST_FAULT_FLIP, faulty);
-            check_faults(some[i], TEST_FAULT_GARBAGE, faulty); /* a stall is the channel's own timeout, tested there and with whole sessions */
+            /* a stall is the channel's own timeout, tested there and with whole sessions */
+            check_faults(some[i], TEST_FAULT_GARBAGE, faulty);
         }
     }
 }
@@ -289,7 +305,8 @@ static int keep_act(sotto_chan *chan, void *ctx)
 {
     ot_party *p = ctx;
     const sotto_rng rng = test_rng(p->seed, (uint64_t)p->party);
-    return sotto_ot_new((sotto_ot **)p->data, chan, &rng, fixture_salt, p->party, p->kind == 0 ? SOTTO_OT_IKNP : p->kind);
+    return sotto_ot_new((sotto_ot **)p->data, chan, &rng, fixture_salt, p->party,
+                        p->kind == 0 ? SOTTO_OT_IKNP : p->kind);
 }
 
 static void halves_new(halves *h, uint64_t seed)
@@ -459,7 +476,8 @@ static void test_rng_failure(void **state)
         const int victim = cases[i].victim;
         test_faulty_rng faulty = {.inner = test_rng(1, 1), .k = cases[i].k};
         const sotto_rng rng = test_faulty_rng_wrap(&faulty);
-        ot_party p[2] = {{.party = 0, .seed = 1, .kind = SOTTO_OT_SOFTSPOKEN2}, {.party = 1, .seed = 1, .kind = SOTTO_OT_SOFTSPOKEN2}};
+        ot_party p[2] = {{.party = 0, .seed = 1, .kind = SOTTO_OT_SOFTSPOKEN2},
+                         {.party = 1, .seed = 1, .kind = SOTTO_OT_SOFTSPOKEN2}};
         int status[2];
         p[victim].rng = &rng;
         test_two_party(ot_party_run, &p[0], ot_party_run, &p[1], status);
@@ -485,7 +503,8 @@ static void test_memory_failure(void **state)
             sotto_calloc_fail_after(n);
             test_two_party_on(&inner[0], ot_party_run, &p[0], &inner[1], ot_party_run, &p[1], status);
             sotto_calloc_fail_after(-1);
-            assert_true(status[0] == SOTTO_OK || status[1] == SOTTO_OK || status[0] == SOTTO_ERR_MEMORY || status[1] == SOTTO_ERR_MEMORY);
+            assert_true(status[0] == SOTTO_OK || status[1] == SOTTO_OK || status[0] == SOTTO_ERR_MEMORY ||
+                        status[1] == SOTTO_ERR_MEMORY);
             assert_true(n < 100);
         }
     }
@@ -512,7 +531,8 @@ static void test_refusals(void **state)
     /* bytes of a million OTs: k bits cost one column, the last piece may be shorter */
     static const size_t columns[] = {0, 128, 64, 43, 32, 26, 22, 19, 16};
     for (unsigned k = 1; k <= 8; k++) {
-        assert_int_equal(columns[k] * (1000064 / 8), sotto_ot_wire_bytes((sotto_ot_kind)k, 1000000)); /* a multiple of 128 */
+        /* a multiple of 128 */
+        assert_int_equal(columns[k] * (1000064 / 8), sotto_ot_wire_bytes((sotto_ot_kind)k, 1000000));
         assert_int_equal(0, sotto_ot_answer_bytes((sotto_ot_kind)k, 1000000));
     }
 }
@@ -520,16 +540,11 @@ static void test_refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_batches),
-        cmocka_unit_test(test_matrix_is_uniform),
-        cmocka_unit_test(test_chosen),
-        cmocka_unit_test(test_transcript_of_session),
-        cmocka_unit_test(test_keys),
-        cmocka_unit_test(test_keys_at_once),
-        cmocka_unit_test(test_failed_batch),
-        cmocka_unit_test(test_faults),
-        cmocka_unit_test(test_rng_failure),
-        cmocka_unit_test(test_memory_failure),
+        cmocka_unit_test(test_batches),      cmocka_unit_test(test_matrix_is_uniform),
+        cmocka_unit_test(test_chosen),       cmocka_unit_test(test_transcript_of_session),
+        cmocka_unit_test(test_keys),         cmocka_unit_test(test_keys_at_once),
+        cmocka_unit_test(test_failed_batch), cmocka_unit_test(test_faults),
+        cmocka_unit_test(test_rng_failure),  cmocka_unit_test(test_memory_failure),
         cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

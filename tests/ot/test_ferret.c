@@ -68,7 +68,9 @@ static void test_rounds(void **state)
     assert_true(test_chi_square(bytes, 256, all) < test_chi_square_bound(256));
     /* What the receiver sends: the start, two renewals, flips of every tree. */
     const size_t trees = 2 * (SOTTO_FERRET_TREES - SOTTO_FERRET_RESERVE) + 2 + 2 * SOTTO_FERRET_RESERVE;
-    assert_int_equal(sotto_softspoken_wire_bytes(SOTTO_SOFTSPOKEN_K_MAX, SOTTO_FERRET_START) + trees * SOTTO_FERRET_FLIP_BYTES, r.out[1]);
+    assert_int_equal(sotto_softspoken_wire_bytes(SOTTO_SOFTSPOKEN_K_MAX, SOTTO_FERRET_START) +
+                         trees * SOTTO_FERRET_FLIP_BYTES,
+                     r.out[1]);
     sotto_free(r.q);
     sotto_free(r.t);
     sotto_free(r.choices);

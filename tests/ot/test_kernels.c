@@ -81,7 +81,8 @@ static void test_sums(void **state)
         for (unsigned depth = 1; depth <= DEPTH; depth++) {
             for (unsigned lacking = 0; lacking < 2; lacking++) {
                 for (int whole = 0; whole < 2; whole++) {
-                    const size_t bytes = whole ? BYTES : 16 * (1 + (size_t)test_below(&rng, BYTES / 16)), leaves = (size_t)1 << depth;
+                    const size_t bytes = whole ? BYTES : 16 * (1 + (size_t)test_below(&rng, BYTES / 16)),
+                                 leaves = (size_t)1 << depth;
                     const uint64_t first = test_u64(&rng) >> 2;
                     memset(leaf, 0, sizeof leaf);
                     sotto_ot_kernels_ref.expand(leaf + lacking * bytes, key, leaves - lacking, first, bytes);
@@ -133,7 +134,8 @@ static void test_add(void **state)
 static void test_transpose(void **state)
 {
     (void)state;
-    static const size_t sizes[] = {1, 2, 63, 64, 65, 127, 128, 129, 255, 256, 257, 300, 511, 512, 513, 640, 1000, 1024, 1500, 1920, 2047, 2048};
+    static const size_t sizes[] = {1,   2,   63,  64,  65,  127,  128,  129,  255,  256,  257,
+                                   300, 511, 512, 513, 640, 1000, 1024, 1500, 1920, 2047, 2048};
     const sotto_rng rng = test_rng(test_seed(), 4);
     const sotto_ot_kernels *k[3];
     const size_t n = all_kernels(k);
@@ -230,8 +232,10 @@ static void test_lpn(void **state)
         k[i]->lpn(y, leaf, ROWS, x, words);
         for (size_t r = 0; r < ROWS; r++) {
             const uint64_t *w = words + 4 * r;
-            const uint64_t index[10] = {w[0] & 131071,         w[1] & 131071,         w[2] & 131071,         w[3] & 131071,      w[0] >> 17 & 131071,
-                                        w[1] >> 17 & 131071, w[2] >> 17 & 131071, w[3] >> 17 & 131071, w[0] >> 34 & 131071, w[1] >> 34 & 131071};
+            const uint64_t index[10] = {w[0] & 131071,       w[1] & 131071,       w[2] & 131071,
+                                        w[3] & 131071,       w[0] >> 17 & 131071, w[1] >> 17 & 131071,
+                                        w[2] >> 17 & 131071, w[3] >> 17 & 131071, w[0] >> 34 & 131071,
+                                        w[1] >> 34 & 131071};
             sotto_block want = leaf[r];
             want.w[0] -= want.w[0] & 1;
             for (size_t j = 0; j < 10; j++) {
@@ -263,8 +267,9 @@ static void test_choice(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_expand), cmocka_unit_test(test_sums), cmocka_unit_test(test_add),  cmocka_unit_test(test_transpose),
-        cmocka_unit_test(test_grow),   cmocka_unit_test(test_patch), cmocka_unit_test(test_lpn), cmocka_unit_test(test_choice),
+        cmocka_unit_test(test_expand),    cmocka_unit_test(test_sums),   cmocka_unit_test(test_add),
+        cmocka_unit_test(test_transpose), cmocka_unit_test(test_grow),   cmocka_unit_test(test_patch),
+        cmocka_unit_test(test_lpn),       cmocka_unit_test(test_choice),
     };
     return cmocka_run_group_tests_name("ot/kernels", tests, NULL, NULL);
 }

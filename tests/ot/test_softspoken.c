@@ -45,7 +45,8 @@ static void check(halves *h, size_t count)
     assert_ok(sotto_chan_flush(&h->chan[0]));
     assert_ok(sotto_softspoken_send(h->send, &h->chan[1], count, q));
     for (size_t i = 0; i < count; i++) {
-        const sotto_block want = sotto_block_xor(t[i], sotto_block_and(h->offset, 0 - (uint64_t)sotto_bit(choices, i)));
+        const sotto_block want =
+            sotto_block_xor(t[i], sotto_block_and(h->offset, 0 - (uint64_t)sotto_bit(choices, i)));
         assert_memory_equal(&want, &q[i], sizeof want);
     }
 }
@@ -93,7 +94,8 @@ static void test_sizes(void **state)
     sotto_cpu_force_tier(SOTTO_TIER_IFMA);
 }
 
-/* k = 1 is figure 1 of IKNP: column j of t is the stream of key 0, the matrix that and the stream of key 1 and the choices. */
+/* k = 1 is figure 1 of IKNP: column j of t is the stream of key 0, the matrix that and the stream of key 1 and the
+ * choices. */
 static void test_iknp(void **state)
 {
     (void)state;
@@ -119,7 +121,8 @@ static void test_iknp(void **state)
         }
         for (size_t i = 0; i < 128; i++) {
             assert_int_equal(sotto_bit(stream[0], i), t[i].w[j / 64] >> (j % 64) & 1);
-            assert_int_equal(sotto_bit(stream[0], i) ^ sotto_bit(stream[1], i) ^ sotto_bit(choices, i), sotto_bit(wire[j], i));
+            assert_int_equal(sotto_bit(stream[0], i) ^ sotto_bit(stream[1], i) ^ sotto_bit(choices, i),
+                             sotto_bit(wire[j], i));
         }
     }
     sotto_softspoken_free(recv);

@@ -167,7 +167,7 @@ static int run_client(sotto_chan *chan, void *ctx)
     const sotto_fixed_options hook = {.share = client_share, .seen = compare, .ctx = p};
     sotto_session *s = NULL;
     int64_t logits[10], exact[10], plain[10];
-    int status = sotto_session_open(&s, &serving.network, &env, p->sign);
+    int status = sotto_session_open(&s, &serving.network, &env, p->sign, SOTTO_OT_SOFTSPOKEN4);
     for (size_t i = 0; i < p->images && status == SOTTO_OK; i++) {
         sotto_program_input(program, &model, p->x, set.images + i * program->input_words);
         status = sotto_session_prepare(s);
