@@ -88,6 +88,9 @@ int sotto_bfv_answer_plan_new(sotto_bfv_answer_plan *plan, const sotto_bfv_param
     double noise = norm1 * (SOTTO_ERROR_BOUND + 0.5) + SOTTO_ERROR_BOUND * (2 * n + 1) + 1;
     double tail = sqrt(n / 9 * log(0x1p42 * coefficients)) / (1 << SOTTO_ANSWER_A_EXTRA);
     double margin = 0.5 - (tail + exp2(-SOTTO_ANSWER_B_EXTRA - 1) + (1.5 * width + noise) * exp2(-log_room));
+    if (tail > 0.4)
+        return sotto_fail(SOTTO_ERR_PARAMS, "no private answers at ring degree %u: cutting the `a` part to %d bits more than the plaintext takes "
+                          "%.2f of 1/2; take a smaller degree", (unsigned)sotto_bfv_n(p), SOTTO_ANSWER_A_EXTRA, tail);
     if (!(margin > 0))
         return sotto_fail(SOTTO_ERR_PARAMS,
                           "no room for private answers: Q/t has %.1f bits, flooding takes %.1f of them (margin %.3f); "

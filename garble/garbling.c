@@ -241,6 +241,7 @@ static int run_batches(run *r, const sotto_block *in, sotto_block *out)
         if (!rc)
             take_outputs(r, out, done, lanes);
     }
+    sotto_wipe_stack(); /* pairs of hashes and labels that differ by the offset */
     return rc;
 }
 

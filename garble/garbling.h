@@ -23,7 +23,8 @@
  *     2 mu p / 2^127 + (mu - 1) q / 2^127,     mu = 4 uses of a tweak       [GKWY20, eprint 2019/1168, theorem on the re-keyed hash]
  *
  * for a cipher call under one key can meet only the hashes of that key. 2^10 inferences of a ResNet-50 under one offset (9.6 million signs of up to 23 AND, 2 hashes lacking
- * in each: q < 2^38.8) give p / 2^124 + 2^-86; without re-keying mu would be q and the first term p / 2^87.
+ * in each: q < 2^38.8) give p / 2^124 + 2^-86; without re-keying mu would be q and the first term p / 2^87. Three-halves lacks 3 hashes an AND and has 126 unknown bits before
+ * each: p / 2^123 + 2^-85. The bound wants the four inputs of a key to be different, which j does whatever the labels are: also where all instances share a label.
  */
 #ifndef SOTTO_GARBLE_GARBLING_H
 #define SOTTO_GARBLE_GARBLING_H

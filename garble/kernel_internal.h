@@ -156,7 +156,7 @@ INLINE void evaluate_eval(sotto_lanes *l, const sotto_op *op, uint32_t sub, cons
  *
  * Each of G0, G1, G2 has one word that the evaluator lacks: a hash of x = (label) + D, plus a linear form u D_L + v D_R. H(x) = AES(phi(x)) + phi(x), and phi multiplies each word
  * by an element outside {0, 1} of a field, so that (word of phi(x)) + u D_L + v D_R has full rank in D for all u, v: an attacker who guesses the cipher's output
- * to invert it has 128 unknown bits before it, not 64. With sigma, u = v = 1 would cancel.
+ * to invert it has 126 unknown bits before it (D's lowest is known, one goes into z), not 64. With sigma some u, v would cancel.
  */
 enum { AT_A, AT_B, AT_X, PLACES };
 

@@ -55,6 +55,7 @@ void sotto_hash_pairs(const sotto_hash *h, uint16_t word, uint32_t sub, uint64_t
 #if defined(__x86_64__)
     if (sotto_cpu_tier() >= SOTTO_TIER_IFMA) {
         sotto_hash_vaes(out0, out1, x, offset, sotto_hash_key(h, word, sub, 0), counter, count);
+        sotto_wipe_stack(); /* the offset, spilled */
         return;
     }
 #endif

@@ -70,3 +70,9 @@ void sotto_wipe(void *p, size_t len)
     if (len)
         explicit_bzero(p, len);
 }
+
+__attribute__((noinline)) void sotto_wipe_stack(void)
+{
+    uint8_t left[8192];
+    sotto_wipe(left, sizeof left);
+}

@@ -17,6 +17,9 @@ void sotto_free_secret(void *p, size_t count, size_t size);
 /* Overwrites `len` bytes with zero in a way that the compiler may not drop. */
 void sotto_wipe(void *p, size_t len);
 
+/* Wipes the part of the stack that functions called before have left, some 8 kB: what vector kernels keep in registers, compilers spill there. */
+void sotto_wipe_stack(void);
+
 /* Test hook: when n >= 0, the (n+1)-th following sotto_calloc of this process fails once; negative switches
  * the hook off. Not a security boundary: it can only make calls fail. */
 void sotto_calloc_fail_after(long n);

@@ -192,6 +192,7 @@ static int step_receive(sotto_base_seeds *seeds, const sotto_block step[2 * SOTT
     to_rows(seeds->received, column[0]);
     sotto_hash_blocks(hash, 0, 0, 0, seeds->received, seeds->received, SOTTO_BASE_OTS, 1);
     sotto_wipe(column, sizeof column);
+    sotto_wipe(&choices, sizeof choices);
     return status;
 }
 
@@ -212,6 +213,7 @@ static int step_send(sotto_base_seeds *seeds, const sotto_block step[SOTTO_BASE_
         seeds->sent[i][0] = key[0][i];
         seeds->sent[i][1] = key[1][i];
     }
+    sotto_wipe(&choices, sizeof choices);
     sotto_wipe(column, sizeof column);
     sotto_wipe(key, sizeof key);
     return status;

@@ -47,9 +47,9 @@ sotto_block sotto_ot_offset(const sotto_ot *ot);
 sotto_hash sotto_ot_hash(const sotto_ot *ot, sotto_hash_domain domain, int send);
 /* Bytes on the wire of one call for `count` OTs, from their receiver to their sender; SIZE_MAX when that overflows.
  * Exact for IKNP and SoftSpoken. For Ferret with chosen choices, and without what is sent now and then for later
- * calls: the first call of a direction sends 288,000 bytes more, and each round of 2.2 million OTs that follows 142. */
+ * calls: the first call of a direction sends 276,224 bytes more, and each round of 1.17 million OTs that follows 136. */
 size_t sotto_ot_wire_bytes(sotto_ot_kind kind, size_t count);
-/* Bytes of the same call from the sender to the receiver: 0 but for Ferret, there 176 for 2048 OTs, and 12,496 more
+/* Bytes of the same call from the sender to the receiver: 0 but for Ferret, there 176 for 2048 OTs, and 11,968 more
  * once a round. */
 size_t sotto_ot_answer_bytes(sotto_ot_kind kind, size_t count);
 

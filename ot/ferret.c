@@ -21,6 +21,7 @@ struct sotto_ferret {
     sotto_prg coins;    /* roots at the sender; places and first choices at the receiver */
     sotto_aes_key code; /* public: the rows of A in this round */
     uint64_t round;
+    int failed;         /* no call succeeds after one that did not */
     size_t used;        /* trees of this round; SOTTO_FERRET_TREES before the first */
     sotto_block *start; /* START: v or w of this round, then the OTs of the trees */
     sotto_block *next;  /* START, for the round to come */
@@ -258,25 +259,31 @@ typedef int first_function(sotto_ferret *f, sotto_chan *chan);
 static int run(sotto_ferret *f, sotto_chan *chan, size_t count, sotto_block *out, trees_function *trees,
                first_function *first)
 {
-    int status = allocate(f);
+    int status = f->failed ? sotto_fail(SOTTO_ERR_PROTOCOL, "an OT extension that has failed: the session has ended") : allocate(f);
     for (size_t done = 0; done < count && status == SOTTO_OK;) {
         if (f->used == SOTTO_FERRET_TREES) { /* before the first round only */
             status = first(f, chan);
             sotto_softspoken_free(f->source);
             f->source = NULL;
-            begin_round(f);
+            if (status == SOTTO_OK) {
+                begin_round(f);
+            }
         } else if (f->used == SOTTO_FERRET_TREES - SOTTO_FERRET_RESERVE) {
             status = trees(f, chan, START, f->next);
-            begin_round(f);
+            if (status == SOTTO_OK) {
+                begin_round(f);
+            }
+        }
+        if (status != SOTTO_OK) {
+            break;
         }
         const size_t room = (SOTTO_FERRET_TREES - SOTTO_FERRET_RESERVE - f->used) * LEAVES;
         const size_t n = count - done < room ? count - done : room;
-        if (status == SOTTO_OK) {
-            status = trees(f, chan, n, out + done);
-        }
+        status = trees(f, chan, n, out + done);
         done += n;
     }
-    if (status != SOTTO_OK) {
+    if (status != SOTTO_OK) { /* seals and flips of a round that has no start would be zero: never go on */
+        f->failed = 1;
         sotto_wipe(out, count * sizeof *out);
     }
     return status;

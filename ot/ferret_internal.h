@@ -18,19 +18,15 @@
  * t trees of a round the last few give the k + t h OTs from which the next round starts; the first round starts from
  * SoftSpoken OTs. The lowest bit of the blocks carries the choice: 0 in y, x in z; D has 1 there.
  *
- * Parameters: t = 1170 pieces of 2^11, n = t 2^11 = 2,396,160, k = 2^17, each column of A ten entries (a local linear
- * code, as in Ferret). The numbers are those of EMP-OT's set b11 of 2026 (github.com/emp-toolkit/emp-ot,
- * emp-ot/tuning.h), which its authors chose for 128 bits against the known attacks on regular LPN. The sets b11 to
- * b13 that came with the paper's program are older than the algebraic attack below and are not used: by the same
- * formulas its b11, (n, k, t) = (10180608, 124000, 4971), has under 100 bits.
- * Estimates of ours, w = 2.8 being the exponent of linear algebra:
- *   Guessing k places without noise and solving (Prange, pooled Gauss): they are free of noise with probability
- *   (1 - k/n)^t = 2^-94.9; times k^w = 2^47.6: 2^142.
- *   Algebraic (Briaud and Oygarden, EUROCRYPT 2023, eprint 2023/176), degree 2: guess m places without noise in each
- *   piece, probability (1 - m/2^11)^t; the products of any two places of a piece are zero: t (2^11 - m)^2 / 2 quadratic
- *   equations, enough when they reach the (k - m t)^2 / 2 monomials. m = 54: 2^45 guesses, 2^31.1 monomials, 2^87 each:
- *   2^132.
- * Both grant the attacker memory for free and count one operation for a step of linear algebra.
+ * Parameters: t = 640 pieces of 2^11, n = t 2^11 = 1,310,720, k = 2^17, each column of A ten entries (a local linear code, as in Ferret). Columns of even
+ * weight leave the all-ones vector in the kernel of A: one bit of k is lost. Chosen by estimates of ours against the attacks known to us, each in operations on
+ * bits with memory for free; sparse systems are solved as Wiedemann does, 3 row weight (unknowns)^2:
+ *   Guessing k places without noise and solving (Prange): they are free of noise with probability (1 - k/n)^t = 2^-97.3; times 3 * 11 * k^2 = 2^39.0: 2^136.
+ *   Algebraic (Briaud and Oygarden, EUROCRYPT 2023, eprint 2023/176), degree 2: guess m places without noise in each piece, probability (1 - m/2^11)^t; the
+ *   products of any two places of a piece are zero: t (2^11 - m)^2 / 2 quadratic equations of at most 11^2 terms each, as the code is local, enough when they
+ *   reach the (k - m t)^2 / 2 monomials. m = 129: 2^60.1 guesses, 2^30.1 monomials, 2^68.7 each: 2^129.
+ * Less noise is more here: with more pieces n grows, and a guess of places is cheaper. EMP-OT's set b11 of 2026, (n, k, t) = (2396160, 2^17, 1170), which counts a
+ * dense code, comes out at 2^116 by these formulas, and b11 of the paper's program, (10180608, 124000, 4971), at 2^74.
  */
 #ifndef SOTTO_OT_FERRET_INTERNAL_H
 #define SOTTO_OT_FERRET_INTERNAL_H
@@ -41,7 +37,7 @@
 
 #define SOTTO_FERRET_DEPTH 11u                                /* h */
 #define SOTTO_FERRET_LEAVES ((size_t)1 << SOTTO_FERRET_DEPTH) /* OTs of a tree */
-#define SOTTO_FERRET_TREES 1170u                              /* t */
+#define SOTTO_FERRET_TREES 640u                               /* t */
 #define SOTTO_FERRET_CODE ((size_t)1 << 17)                   /* k */
 /* OTs that a round starts from, and the trees that are kept back for the next. */
 #define SOTTO_FERRET_START (SOTTO_FERRET_CODE + SOTTO_FERRET_TREES * SOTTO_FERRET_DEPTH)

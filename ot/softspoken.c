@@ -181,6 +181,7 @@ int sotto_softspoken_new_sender(sotto_softspoken **out, unsigned k, sotto_block 
             }
             path = (path ^ (level > 0)) << 1 | bit;
             s->kernels->patch(node, (size_t)2 << level, path, right);
+            sotto_wipe(&right, sizeof right);
         }
         /* node[x] is leaf ~x, and ~x xor offset bits = y. */
         for (unsigned b = 0; b < depth; b++) {

@@ -18,6 +18,7 @@ struct sotto_unit_server {
     sotto_unit_plan plan;
     shelf shelf[S_SHELVES];
     sotto_sign_server *signs;
+    int offered; /* pads, masks and labels serve one message */
 };
 
 static int server_keys(sotto_unit_server *u, const tile *t, const sotto_ot *ot, const sotto_block *key, workbench *b)
@@ -219,10 +220,14 @@ int sotto_unit_server_offer(sotto_unit_server *u, uint8_t *offer, const uint64_t
     const size_t n = p->count;
     const unsigned l = p->truncation.l_next;
     workbench *b = NULL;
+    if (u->offered) {
+        return sotto_fail(SOTTO_ERR_USED, "an offer from units that have made theirs: prepared material is used once");
+    }
     const int status = bench_new(&b);
     if (status != SOTTO_OK) {
         return status;
     }
+    u->offered = 1;
     uint64_t *const rho = b->w[0], *const share = b->w[1], *const a_next = b->w[2], *const d = b->w[3], *const pi = b->w[4], *const zeta = b->w[5];
     uint64_t *const z = b->w[6], *const top = b->w[7];
     sotto_writer to_d = room(&offer, n, p->widen > 0), to_z = {0};

@@ -82,6 +82,9 @@ static int server(unit_ctx *u, sotto_ot *ot, sotto_chan *chan, const sotto_rng *
     }
     if (status == SOTTO_OK) {
         status = sotto_unit_server_offer(unit, offer, u->a);
+        if (status == SOTTO_OK) {
+            assert_status(SOTTO_ERR_USED, sotto_unit_server_offer(unit, offer, u->a));
+        }
     }
     if (status == SOTTO_OK && p->offer_bytes > 0) {
         status = sotto_chan_send(chan, offer, p->offer_bytes);

@@ -81,9 +81,9 @@ static void test_sizes(void **state)
 {
     (void)state;
     assert_true(SOTTO_FERRET_RESERVE * SOTTO_FERRET_LEAVES >= SOTTO_FERRET_START);
-    assert_int_equal(288000, sotto_softspoken_wire_bytes(SOTTO_SOFTSPOKEN_K_MAX, SOTTO_FERRET_START));
-    assert_int_equal(142, SOTTO_FERRET_RESERVE * SOTTO_FERRET_FLIP_BYTES);
-    assert_int_equal(12496, SOTTO_FERRET_RESERVE * SOTTO_FERRET_SUM_BYTES);
+    assert_int_equal(276224, sotto_softspoken_wire_bytes(SOTTO_SOFTSPOKEN_K_MAX, SOTTO_FERRET_START));
+    assert_int_equal(136, SOTTO_FERRET_RESERVE * SOTTO_FERRET_FLIP_BYTES);
+    assert_int_equal(11968, SOTTO_FERRET_RESERVE * SOTTO_FERRET_SUM_BYTES);
     assert_int_equal(176, sotto_ot_answer_bytes(SOTTO_OT_FERRET, 2048));
     assert_int_equal(2 * 176, sotto_ot_answer_bytes(SOTTO_OT_FERRET, 2049));
     assert_int_equal(2 + 256, sotto_ot_wire_bytes(SOTTO_OT_FERRET, 2048));
@@ -94,9 +94,9 @@ static void test_sizes(void **state)
 }
 
 /* The estimates of ferret_internal.h, from its formulas; below 128 bits the parameters would have to change. */
-static double gauss(double n, double k, double t)
+static double prange(double n, double k, double t)
 {
-    return -t * log2(1 - k / n) + 2.8 * log2(k);
+    return -t * log2(1 - k / n) + log2(3 * 11 * k * k);
 }
 
 static double algebraic(double n, double k, double t)
@@ -106,7 +106,7 @@ static double algebraic(double n, double k, double t)
     for (double m = 0; m < piece / 2; m += 1) { /* places without noise that are guessed in each piece */
         const double equations = t * (piece - m) * (piece - m) / 2, monomials = (k - m * t) * (k - m * t) / 2;
         if (k > m * t && equations >= monomials) {
-            const double bits = -t * log2(1 - m / piece) + log2(pow(monomials, 2.8) + pow(k, 2.8));
+            const double bits = -t * log2(1 - m / piece) + log2(3 * 121 * monomials * monomials + 3 * 11 * k * k);
             best = bits < best ? bits : best;
         }
     }
@@ -117,9 +117,10 @@ static void test_estimate(void **state)
 {
     (void)state;
     const double k = (double)SOTTO_FERRET_CODE, t = SOTTO_FERRET_TREES, n = t * (double)SOTTO_FERRET_LEAVES;
-    assert_true(fabs(gauss(n, k, t) - 142) < 1);
-    assert_true(fabs(algebraic(n, k, t) - 132) < 1);
-    assert_true(algebraic(10180608, 124000, 4971) < 100); /* the older set that the header warns of */
+    assert_true(prange(n, k, t) > 128 && fabs(prange(n, k, t) - 136) < 1);
+    assert_true(algebraic(n, k, t) > 128 && fabs(algebraic(n, k, t) - 129) < 1);
+    assert_true(fabs(algebraic(2396160, 131072, 1170) - 116) < 1); /* the sets that the header warns of */
+    assert_true(fabs(algebraic(10180608, 124000, 4971) - 74) < 1);
 }
 
 int main(void)
