@@ -213,7 +213,7 @@ install: program
 	install -m 755 $(SOTTO) $(DESTDIR)$(PREFIX)/bin/
 	install -m 644 $(LIB) $(DESTDIR)$(PREFIX)/lib/
 	for h in $(HEADERS); do install -D -m 644 $$h $(DESTDIR)$(PREFIX)/include/sotto/$$h || exit 1; done
-	printf '%s\n' 'prefix=$(PREFIX)' 'Name: sotto' 'Description: Two-party cryptography for private neural-network inference' \
+	printf '%s\n' 'prefix=$(abspath $(PREFIX))' 'Name: sotto' 'Description: Two-party cryptography for private neural-network inference' \
 	    'Version: $(VERSION)' 'Cflags: -I$${prefix}/include/sotto' 'Libs: -L$${prefix}/lib -lsotto -lsodium -lgmp -lm -pthread' \
 	    > $(DESTDIR)$(PREFIX)/lib/pkgconfig/sotto.pc
 

@@ -36,7 +36,7 @@ static void print_help(const cli_command *c)
            c->summary);
     for (size_t i = 0; i < c->option_count; i++) {
         const cli_option *o = &c->options[i];
-        char left[64], preset[160];
+        char left[160], preset[160];
         snprintf(left, sizeof left, "--%s%s%s", o->name, o->kind == CLI_FLAG ? "" : " ", o->kind == CLI_FLAG ? "" : o->argument);
         print_default(o, preset, sizeof preset);
         printf("%s  %-28s %s%s\n", i == 0 ? "\n" : "", left, o->help, preset);
@@ -67,7 +67,7 @@ static size_t distance(const char *a, const char *b)
 static int unknown(const cli_command *c, const char *name)
 {
     const char *best = NULL;
-    size_t least = 4;
+    size_t least = 3;
     for (size_t i = 0; i < c->option_count; i++) {
         const size_t d = distance(name, c->options[i].name);
         if (d < least) {

@@ -50,6 +50,7 @@ void json_phase(json *j, const char *key, const sotto_phase_stats *p);
 
 /* Choices of an option --ot: the kinds of OT that a session can have, in the order of their values from SOTTO_OT_IKNP on. */
 #define OT_CHOICES "iknp|softspoken2|softspoken3|softspoken4|softspoken5|softspoken6|softspoken7|softspoken8"
+#define OT_HELP "\n                                "
 #define OT_DEFAULT (SOTTO_OT_SOFTSPOKEN4 - SOTTO_OT_IKNP)
 #define OT_KIND(choice) ((sotto_ot_kind)(SOTTO_OT_IKNP + (choice)))
 

@@ -23,7 +23,7 @@ static const cli_option option_table[] = {
     {"images", CLI_STRING, &folder, "FOLDER", "files NN-label.pgm; the label in lower case, other characters as -", 0, 0},
     {"count", CLI_UINT, &count, "N", "images", 1, IMAGES_MAX},
     {"sign", CLI_CHOICE, &sign, "lookup|circuit", "how signs are decided", 0, 0},
-    {"ot", CLI_CHOICE, &ot, OT_CHOICES, "the OT extension", 0, 0},
+    {"ot", CLI_CHOICE, &ot, OT_CHOICES, OT_HELP "the OT extension", 0, 0},
     {"threads", CLI_UINT, &threads, "N", "of each process; 0: one per CPU", 0, 1024},
     {"json", CLI_FLAG, &as_json, "", "report as JSON", 0, 0},
 };

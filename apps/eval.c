@@ -16,10 +16,10 @@ static const cli_option option_table[] = {
     {"count", CLI_UINT, &count, "N", "first N images; 0: all", 0, 10000000},
     {"float", CLI_FLAG, &only_float, "", "float accuracy alone", 0, 0},
     {"fixed", CLI_FLAG, &only_fixed, "", "fixed-point accuracy alone", 0, 0},
-    {"private", CLI_UINT, &private_count, "N", "run the first N images through the protocol, over loopback, and compare each\n"
+    {"private", CLI_UINT, &private_count, "N", "instead: run the first N images through the protocol, over loopback, and compare each\n"
                                                "                                with the reference given the client's shares", 0, 1000},
     {"sign", CLI_CHOICE, &sign, "lookup|circuit", "how private runs decide signs", 0, 0},
-    {"ot", CLI_CHOICE, &ot, OT_CHOICES, "the OT extension of private runs", 0, 0},
+    {"ot", CLI_CHOICE, &ot, OT_CHOICES, OT_HELP "the OT extension of private runs", 0, 0},
     {"threads", CLI_UINT, &threads, "N", "0: one per CPU", 0, 1024},
     {"json", CLI_FLAG, &as_json, "", "report as JSON", 0, 0},
 };
@@ -192,7 +192,9 @@ static void report(const results *r, int with_float, int with_fixed)
     if (as_json) {
         json_begin(&j, stdout);
         json_open(&j, NULL, '{');
-        json_int(&j, "images", (long long)r->images);
+        if (with_float || with_fixed) {
+            json_int(&j, "images", (long long)r->images);
+        }
         if (with_float) {
             json_real(&j, "float_accuracy", r->float_accuracy);
         }

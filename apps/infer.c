@@ -15,9 +15,9 @@ static const cli_option option_table[] = {
     {"port", CLI_UINT, &port, "N", "of the server", 1, 65535},
     {"timeout", CLI_UINT, &timeout_s, "SECONDS", "longest wait for the server to make progress", 1, 86400},
     {"threads", CLI_UINT, &threads, "N", "0: one per CPU", 0, 1024},
-    {"prepare", CLI_UINT, &prepare, "N", "inferences to prepare before the first image", 1, 1024},
+    {"prepare", CLI_UINT, &prepare, "N", "inferences to prepare before the first image, as far as there are images and the server keeps them", 1, 1024},
     {"sign", CLI_CHOICE, &sign, "lookup|circuit", "how signs are decided: fewest bytes, or any width", 0, 0},
-    {"ot", CLI_CHOICE, &ot, OT_CHOICES, "the OT extension: the higher the number, the fewer bytes and the more work", 0, 0},
+    {"ot", CLI_CHOICE, &ot, OT_CHOICES, OT_HELP "the OT extension: the higher the number, the fewer bytes and the more work", 0, 0},
     {"json", CLI_FLAG, &as_json, "", "report as JSON", 0, 0},
 };
 
@@ -102,7 +102,7 @@ static void report_costs(json *j, const sotto_client *c)
     print_phase("infer", &s.infer);
 }
 
-/* All images are read before anything is asked of the server: a mistake in the last one shows at once. */
+/* All images are read before anything is prepared: a mistake in the last one shows at once. */
 static int read_all(const sotto_client *c, const char *const *paths, size_t count, uint8_t **pixels)
 {
     sotto_shape shape;
@@ -143,6 +143,9 @@ int cmd_infer(int argc, char **argv)
     }
     if (status == SOTTO_OK) {
         status = sotto_client_prepare(c, prepare < count ? prepare : count);
+        if (status == SOTTO_ERR_LIMIT) { /* the server keeps no more than these; the others follow image by image */
+            status = SOTTO_OK;
+        }
         cli_progress_end();
     }
     json_begin(&j, stdout);

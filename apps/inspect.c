@@ -9,7 +9,7 @@ static unsigned sign, ot = OT_DEFAULT;
 
 static const cli_option option_table[] = {
     {"sign", CLI_CHOICE, &sign, "lookup|circuit", "how signs are decided; changes the bytes of units", 0, 0},
-    {"ot", CLI_CHOICE, &ot, OT_CHOICES, "the OT extension; changes the bytes of units", 0, 0},
+    {"ot", CLI_CHOICE, &ot, OT_CHOICES, OT_HELP "the OT extension; changes the bytes of units", 0, 0},
     {"json", CLI_FLAG, &as_json, "", "report as JSON", 0, 0},
 };
 

@@ -1,5 +1,4 @@
-/* Plaintexts. Coefficient encoding: coefficient i of the plaintext is integer i modulo t. (Batching will stand beside
- * it.) */
+/* Plaintexts. Coefficient encoding: coefficient i of the plaintext is integer i modulo t. (Batching: bfv/batch.h.) */
 #ifndef SOTTO_BFV_ENCODE_H
 #define SOTTO_BFV_ENCODE_H
 

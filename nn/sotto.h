@@ -29,7 +29,7 @@ typedef struct sotto_options {
     unsigned threads;    /* of a client, or of each client's work in a server; 0: one per CPU */
     unsigned clients;    /* server: served at once, more have to wait; 8 */
     sotto_sign_provider sign; /* client */
-    sotto_ot_kind ot;         /* client: SOTTO_OT_IKNP or SoftSpoken, of which a larger k sends less and computes more; SoftSpoken with k = 4 */
+    sotto_ot_kind ot;         /* client: SOTTO_OT_IKNP or SoftSpoken, of which a larger k sends less and computes more; SOTTO_OT_SOFTSPOKEN4. Not Ferret */
     /* Client: called between the parts of a prepare with parts done and in all. Server: not used. May be NULL. */
     void (*progress)(void *ctx, size_t done, size_t total);
     /* Server: a line for a log, without secrets; called from several threads, one at a time. May be NULL. */

@@ -19,7 +19,8 @@ int sotto_terms_new(sotto_terms *t, const sotto_network *n, sotto_sign_provider 
     int status = SOTTO_OK;
     /* The messages of a session have lengths that are known before, which Ferret's exchanges have not. */
     if (ot < SOTTO_OT_IKNP || ot > SOTTO_OT_SOFTSPOKEN8) {
-        return sotto_fail(SOTTO_ERR_PARAMS, "OT extension %d: sessions run on IKNP or SoftSpoken with k from 2 to 8", (int)ot);
+        return sotto_fail(SOTTO_ERR_PARAMS, "OT extension %d: sessions run on IKNP or SoftSpoken with k from 2 to 8 (start from sotto_options_default())",
+                          (int)ot);
     }
     *t = (sotto_terms){n, sign, ot, sotto_calloc(n->program.step_count, sizeof *t->units)};
     if (t->units == NULL) {

@@ -5,6 +5,9 @@ set -eu
 build=$1 seconds=$2
 shift 2
 [ $# -gt 0 ] || set -- $("$build/fuzz" -list)
+for target in "$@"; do
+	"$build/fuzz" -list | grep -qx "$target" || { echo "no target $target; there are: $("$build/fuzz" -list | tr '\n' ' ')" >&2; exit 2; }
+done
 failed=0
 mkdir -p "$build/findings"
 for target in "$@"; do
