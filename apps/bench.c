@@ -249,6 +249,12 @@ int cmd_bench(int argc, char **argv)
         }
         sotto_cpu_force_tier((sotto_tier)cap);
     }
+    for (size_t i = 0; i < sizeof groups / sizeof *groups; i++) {
+        known |= strcmp(args[0], groups[i].name) == 0 || strcmp(args[0], "all") == 0;
+    }
+    if (!known) {
+        return cli_misuse(&command, "unknown group '%s'; expected ring, bfv, ot, garble, relu, layer, model, train or all", args[0]);
+    }
     settings.tier = sotto_tier_name(sotto_cpu_tier());
     sotto_cpu_brand(cpu, sizeof cpu);
     if (!settings.as_json) {
@@ -256,12 +262,8 @@ int cmd_bench(int argc, char **argv)
     }
     for (size_t i = 0; i < sizeof groups / sizeof *groups && status == SOTTO_OK; i++) {
         if (strcmp(args[0], groups[i].name) == 0 || strcmp(args[0], "all") == 0) {
-            known = 1;
             status = groups[i].run(&settings);
         }
-    }
-    if (!known) {
-        return cli_misuse(&command, "unknown group '%s'; expected ring, bfv, ot, garble, relu, layer, model, train or all", args[0]);
     }
     if (status == SOTTO_OK && settings.rows == 0) {
         return cli_misuse(&command, "no row '%s' in group %s", settings.only, args[0]);

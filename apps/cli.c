@@ -158,6 +158,9 @@ int cli_parse(const cli_command *c, int argc, char **argv, const char **args, in
             if (*exit_code != CLI_OK) {
                 return 0;
             }
+        } else if (argv[i][0] == '-' && argv[i][1] != '\0' && argv[i][1] != '-') {
+            *exit_code = cli_misuse(c, "unknown option %s; options begin with two dashes, a file of such a name is ./%s", argv[i], argv[i]);
+            return 0;
         } else if (*arg_count == c->max_args) {
             *exit_code = cli_misuse(c, "'%s' is one argument too many; expected: %s", argv[i], c->arguments);
             return 0;

@@ -149,7 +149,8 @@ int cmd_infer(int argc, char **argv)
         cli_progress_end();
     }
     json_begin(&j, stdout);
-    if (status == SOTTO_OK && as_json) {
+    const int opened = status == SOTTO_OK && as_json;
+    if (opened) {
         json_open(&j, NULL, '{');
         json_open(&j, "images", '[');
     }
@@ -160,13 +161,15 @@ int cmd_infer(int argc, char **argv)
             report(&j, c, args[1 + i], logits);
         }
     }
-    if (status == SOTTO_OK && as_json) {
+    if (opened) {
         json_close(&j, ']');
     }
     if (status == SOTTO_OK) {
         report_costs(&j, c);
+    } else if (opened) { /* what was classified before counts, and the object is whole */
+        json_string(&j, "error", sotto_error_message());
     }
-    if (status == SOTTO_OK && as_json) {
+    if (opened) {
         json_close(&j, '}');
     }
     for (size_t i = 0; i < count; i++) {

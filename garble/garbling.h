@@ -7,6 +7,10 @@
  *
  * An AND whose second input the evaluator knows (SOTTO_GATE_AND_EVAL) is one half-gate in both: 16 bytes.
  *
+ * In memory: offset = random with lowest bit 1; a random zero label for every input and instance. sotto_garble_tables gives tables and the outputs' zero labels. The
+ * evaluator gets zero label xor (bit ? offset : 0) of every input (its own by OT), sotto_garble_evaluate gives its output labels; an output bit is the permute bit of that label
+ * xor the permute bit of the zero label.
+ *
  * A label's permute bit is its lowest bit; one label = zero label xor offset, the offset's lowest bit is 1. Arrays of labels are wire-major, [wire][instance].
  * Constant time in labels, offset, permute bits and the evaluator's known bits.
  *

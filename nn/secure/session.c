@@ -347,6 +347,9 @@ static int client_handshake(sotto_session *s)
     status = sotto_frame_send(s->env.chan, SOTTO_FRAME_HELLO, 0, hello, sizeof hello);
     if (status == SOTTO_OK) {
         status = sotto_frame_recv(s->env.chan, SOTTO_FRAME_WELCOME, 0, welcome, sizeof welcome);
+        if (status == SOTTO_ERR_TIMEOUT) {
+            status = sotto_fail_context(status, "the server is there, but it may be busy with as many clients as it serves at once");
+        }
     }
     if (status == SOTTO_OK) {
         sotto_reader r;

@@ -48,6 +48,7 @@ for command in train inspect eval serve infer demo bench; do
 	expect 2 'unknown option --colour' "$sotto" $command --colour
 done
 expect 0 'softspoken8' "$sotto" infer --help
+expect 2 'two dashes' "$sotto" infer -p 7700 model image
 expect 2 'did you mean --epochs' "$sotto" train --epoch 3
 expect 2 'whole number from 1' "$sotto" train --epochs 0
 expect 2 'needs a value' "$sotto" train --out
