@@ -5,7 +5,7 @@
  *               OT.
  *   SoftSpoken  Roy, "SoftSpokenOT", CRYPTO 2022 (eprint 2022/192), k from 2 to 8: 16/k bytes an OT, 2^k / (2 k) of
  *               IKNP's work with its generators.
- *   Ferret      Yang, Weng, Lan, Zhang, Wang, CCS 2020 (eprint 2020/924): silent OT, 0.09 bytes an OT with random
+ *   Ferret      Yang, Weng, Lan, Zhang, Wang, CCS 2020 (eprint 2020/924): silent OT, 0.096 bytes an OT with random
  *               choices and a bit more with chosen ones; rests on the hardness of LPN as well (parameters and estimate:
  *               ot/README.md).
  *

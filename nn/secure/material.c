@@ -17,6 +17,7 @@ static int is_unit(const sotto_step_info *s)
 int sotto_terms_new(sotto_terms *t, const sotto_network *n, sotto_sign_provider sign, sotto_ot_kind ot)
 {
     int status = SOTTO_OK;
+    memset(t, 0, sizeof *t);
     /* The messages of a session have lengths that are known before, which Ferret's exchanges have not. */
     if (ot < SOTTO_OT_IKNP || ot > SOTTO_OT_SOFTSPOKEN8) {
         return sotto_fail(SOTTO_ERR_PARAMS, "OT extension %d: sessions run on IKNP or SoftSpoken with k from 2 to 8 (start from sotto_options_default())",
