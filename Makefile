@@ -8,6 +8,9 @@ CC := gcc
 endif
 MODULES ?= lib ring bfv ot garble nn
 PREFIX  ?= /usr/local
+# Pictures beside PGM and PPM: empty builds the program without libpng, without libjpeg.
+PNG     ?= 1
+JPEG    ?= 1
 OPT     ?= -O2
 
 VERSION := 0.1.0
@@ -18,25 +21,29 @@ ring_SRC   := modulus prime ntt ntt_ref ntt_avx2 ntt_avx512 ntt_avx512_double nt
 bfv_SRC    := params keys encrypt evaluate encode noise wire flood answer batch keyswitch multiply galois
 ot_SRC     := base extension softspoken ferret kernels_ref kernels_avx2 kernels_gfni product lookup lookup_ref lookup_avx2 lookup_avx512
 garble_SRC := circuit word gadgets library bristol halfgates garbling plan store kernel_ref kernel_ni kernel_vaes
-nn_SRC     := model/model model/text model/weights model/deploy plain/float plain/program plain/fixed plain/calibrate \
-              secure/linear secure/step secure/step_ref secure/step_avx2 secure/step_avx512 secure/network secure/frame secure/sign secure/unit secure/unit_client secure/unit_server secure/material secure/session client server
-# Part of the program, not of the library: these need OpenBLAS, zlib and libpng.
-train_SRC  := dataset tape train
-apps_SRC   := main cli common image train inspect eval serve infer demo bench bench_lattice bench_party bench_network
+nn_SRC     := model/model model/text model/weights model/deploy plain/float plain/program plain/fixed plain/narrow plain/narrow_ref plain/narrow_avx2 plain/narrow_avx512 plain/observe plain/equalise plain/reach plain/calibrate \
+              secure/linear secure/linear_plan secure/linear_apply secure/apply_ref secure/apply_avx2 secure/apply_avx512 secure/step secure/step_ref secure/step_avx2 secure/step_avx512 secure/network secure/cost secure/cost_measure secure/frame secure/sign secure/unit secure/unit_client secure/unit_server secure/poly secure/label secure/material secure/forecast secure/planner secure/session client server
+# Part of the program, not of the library: these need OpenBLAS, zlib, libpng and protobuf-c.
+train_SRC  := dataset conv conv_ref conv_avx2 conv_avx512 tape tape_plan tape_vertex tape_ops tape_loops_ref tape_loops_avx2 tape_loops_avx512 loss augment optimise rounding checkpoint train
+onnx_SRC   := read operators arithmetic shapes constant simplify write
+apps_SRC   := main cli common sets image image_coded train train_log evaluate quantise inspect plan import export eval serve infer demo bench bench_lattice bench_party bench_layer bench_model bench_train link
 
 lib_TEST    := err mem ct bytes rng cpu aes prg hash chan tcp pool support
 ring_TEST   := modulus prime ntt ntt_ifma tiers rns convert poly sample
 bfv_TEST    := params keys encrypt evaluate encode noise wire flood answer batch keyswitch multiply galois answer_long
 ot_TEST     := base extension softspoken ferret kernels product lookup
 garble_TEST := circuit word gadgets library bristol halfgates garbling plan store
-nn_TEST     := model text weights deploy float program fixed calibrate linear step frame unit session
-train_TEST  := dataset tape train shipped
+nn_TEST     := model text arch weights deploy float program fixed narrow observe equalise reach calibrate linear step frame unit poly label session planner
+train_TEST  := dataset conv tape loss augment optimise rounding checkpoint train resume shipped
+onnx_TEST   := read write operators networks
+apps_TEST   := link image sets
 
 WARN := -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes -Wundef -Werror
 # zmm and ymm code must not leak into portable files, so there is no -march here; files that need an extension name it below.
 CFLAGS   ?= $(OPT) -g
 SOTTO_CFLAGS := -std=c11 -D_GNU_SOURCE -I. -fvisibility=hidden -fPIC -pthread $(WARN) $(CFLAGS)
 LDLIBS   := -lsodium -lgmp -lm -pthread
+IMAGE_LIBS := $(if $(PNG),-lpng) $(if $(JPEG),-ljpeg)
 
 # gcc unrolls loops of eight lanes, which belong in registers, from -O3 on only.
 $(BUILD)/lib/aes_ni.o: SOTTO_CFLAGS += -O3 -maes -mavx2
@@ -55,9 +62,20 @@ $(BUILD)/ot/kernels_gfni.o: SOTTO_CFLAGS += -O3 -mgfni -mvaes -mavx512f -mavx512
 $(BUILD)/garble/kernel_ni.o: SOTTO_CFLAGS += -O3 -maes -mavx2
 $(BUILD)/garble/kernel_vaes.o: SOTTO_CFLAGS += -O3 -mvaes -mavx512f -mavx512bw -mavx512dq -mavx512vl -mbmi2
 $(BUILD)/ring/sample_ref.o: SOTTO_CFLAGS += -O3
-$(BUILD)/nn/secure/step_ref.o: SOTTO_CFLAGS += -O3
-$(BUILD)/nn/secure/step_avx2.o: SOTTO_CFLAGS += -O3 -mavx2
-$(BUILD)/nn/secure/step_avx512.o: SOTTO_CFLAGS += -O3 -mavx512f -mavx512dq -mavx512vl -mprefer-vector-width=512
+$(BUILD)/nn/plain/float.o: SOTTO_CFLAGS += -O3
+$(BUILD)/nn/plain/narrow_ref.o: SOTTO_CFLAGS += -O3
+$(BUILD)/nn/plain/narrow_avx2.o: SOTTO_CFLAGS += -O3 -mavx2
+$(BUILD)/nn/plain/narrow_avx512.o: SOTTO_CFLAGS += -O3 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mprefer-vector-width=512
+$(BUILD)/nn/secure/step_ref.o $(BUILD)/nn/secure/apply_ref.o: SOTTO_CFLAGS += -O3
+$(BUILD)/nn/secure/step_avx2.o $(BUILD)/nn/secure/apply_avx2.o: SOTTO_CFLAGS += -O3 -mavx2
+$(BUILD)/nn/secure/step_avx512.o $(BUILD)/nn/secure/apply_avx512.o: SOTTO_CFLAGS += -O3 -mavx512f -mavx512dq -mavx512vl -mprefer-vector-width=512
+# -std=c11 keeps gcc from fusing a multiplication with an addition; here that is the point.
+$(BUILD)/nn/train/conv_ref.o: SOTTO_CFLAGS += -O3
+$(BUILD)/nn/train/conv_avx2.o: SOTTO_CFLAGS += -O3 -mavx2 -mfma -ffp-contract=fast
+$(BUILD)/nn/train/conv_avx512.o: SOTTO_CFLAGS += -O3 -mavx512f -mavx512dq -mavx512vl -mprefer-vector-width=512 -ffp-contract=fast
+$(BUILD)/nn/train/tape_loops_ref.o: SOTTO_CFLAGS += -O3
+$(BUILD)/nn/train/tape_loops_avx2.o: SOTTO_CFLAGS += -O3 -mavx2 -mfma -ffp-contract=fast
+$(BUILD)/nn/train/tape_loops_avx512.o: SOTTO_CFLAGS += -O3 -mavx512f -mavx512dq -mavx512vl -mprefer-vector-width=512 -ffp-contract=fast
 $(BUILD)/ring/sample_avx2.o: SOTTO_CFLAGS += -O3 -mavx2 -mpopcnt
 $(BUILD)/ring/sample_avx512.o: SOTTO_CFLAGS += -O3 -mavx512f -mavx512dq -mavx512vl -mpopcnt
 $(BUILD)/ring/ntt_avx2.o: SOTTO_CFLAGS += -O3 -mavx2 -mfma -ffp-contract=off
@@ -74,17 +92,22 @@ SUPPORT_OBJ := $(BUILD)/tests/support/support.o
 TESTS       := $(foreach m,$(MODULES),$(patsubst %,$(BUILD)/tests/$(m)/test_%,$($(m)_TEST)))
 LIB         := $(BUILD)/libsotto.a
 TRAIN_OBJ   := $(patsubst %,$(BUILD)/nn/train/%.o,$(train_SRC))
+# Generated from the schema, with the header that the others include.
+ONNX_SCHEMA := $(BUILD)/nn/onnx/onnx.pb-c
+ONNX_OBJ    := $(patsubst %,$(BUILD)/nn/onnx/%.o,$(onnx_SRC)) $(ONNX_SCHEMA).o
 APPS_OBJ    := $(patsubst %,$(BUILD)/apps/%.o,$(apps_SRC))
+ONNX_TESTS  := $(patsubst %,$(BUILD)/tests/onnx/test_%,$(onnx_TEST))
 TRAIN_TESTS := $(patsubst %,$(BUILD)/tests/train/test_%,$(train_TEST))
-FUZZ_OBJ    := $(patsubst %,$(BUILD)/tests/fuzz/%.o,fuzz lattice files circuits sessions) $(BUILD)/apps/image.o
+APPS_TESTS  := $(patsubst %,$(BUILD)/tests/apps/test_%,$(apps_TEST))
+FUZZ_OBJ    := $(patsubst %,$(BUILD)/tests/fuzz/%.o,fuzz lattice files onnx circuits sessions) $(BUILD)/apps/image.o $(BUILD)/apps/image_coded.o
 FUZZ_TEST   := $(BUILD)/tests/fuzz/test_corpus
 SECURITY    := $(BUILD)/tests/security/test_estimate $(BUILD)/tests/security/main
 SOTTO       := $(BUILD)/sotto
-HEADERS      = $(foreach m,$(MODULES),$(filter-out %internal.h %kernel.h %kernels.h nn/train/%,$(wildcard $(m)/*.h $(m)/*/*.h)))
+HEADERS      = $(foreach m,$(MODULES),$(filter-out %internal.h %kernel.h %kernels.h nn/train/% nn/onnx/%,$(wildcard $(m)/*.h $(m)/*/*.h)))
 
 LIB_PACKAGES   := gcc libc6-dev libgmp-dev libsodium-dev
-APP_PACKAGES   := $(LIB_PACKAGES) libopenblas-dev zlib1g-dev libpng-dev
-TEST_PACKAGES  := $(APP_PACKAGES) libcmocka-dev pkg-config dataset-fashion-mnist
+APP_PACKAGES   := $(LIB_PACKAGES) libopenblas-dev zlib1g-dev libprotobuf-c-dev protobuf-c-compiler $(if $(PNG),libpng-dev) $(if $(JPEG),libjpeg62-turbo-dev)
+TEST_PACKAGES  := $(APP_PACKAGES) libcmocka-dev pkg-config dataset-fashion-mnist libonnx-testdata
 CT_PACKAGES    := $(TEST_PACKAGES) clang valgrind binutils
 FUZZ_PACKAGES  := $(TEST_PACKAGES) clang libclang-rt-14-dev
 
@@ -100,9 +123,10 @@ lib: deps-lib
 program: deps-app
 	@$(MAKE) --no-print-directory $(SOTTO)
 
-# Server and client as two processes on this machine: ten test images with the shipped network.
+# Server and client as two processes on this machine: ten images with a shipped network, NET=fashion or resnet20.
+NET ?= fashion
 demo: program
-	@$(SOTTO) demo
+	@$(SOTTO) demo $(NET)
 
 # BENCH names a group: ring, bfv, ot, garble, relu, layer, model, train or all.
 BENCH ?= all
@@ -132,25 +156,49 @@ $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(SOTTO_CFLAGS) -MMD -MP -c -o $@ $<
 
+$(ONNX_SCHEMA).c: nn/onnx/onnx.proto
+	@mkdir -p $(@D)
+	protoc-c --c_out=$(BUILD) $<
+
+$(ONNX_SCHEMA).o: $(ONNX_SCHEMA).c
+	$(CC) -std=c11 -fPIC -I$(BUILD) $(CFLAGS) -c -o $@ $<
+
+# What includes the generated header.
+ONNX_USERS  := $(patsubst %,$(BUILD)/nn/onnx/%.o,$(onnx_SRC)) $(BUILD)/tests/onnx/test_operators.o
+$(ONNX_USERS): SOTTO_CFLAGS += -isystem $(BUILD)
+$(ONNX_USERS): | $(ONNX_SCHEMA).c
+
+$(BUILD)/tests/onnx/%: $(BUILD)/tests/onnx/%.o $(SUPPORT_OBJ) $(ONNX_OBJ) $(TRAIN_OBJ) $(LIB)
+	$(CC) $(CFLAGS) -o $@ $^ -lcmocka -lprotobuf-c -lopenblas -lz $(LDLIBS)
+
 $(BUILD)/tests/train/%: $(BUILD)/tests/train/%.o $(SUPPORT_OBJ) $(TRAIN_OBJ) $(LIB)
 	$(CC) $(CFLAGS) -o $@ $^ -lcmocka -lopenblas -lz $(LDLIBS)
 
-# Every decoder on its kept inputs; and the same targets under libFuzzer, which brings its own main.
-$(FUZZ_TEST): $(BUILD)/tests/fuzz/test_corpus.o $(FUZZ_OBJ) $(SUPPORT_OBJ) $(BUILD)/nn/train/dataset.o $(LIB)
-	$(CC) $(CFLAGS) -o $@ $^ -lcmocka -lz -lpng $(LDLIBS)
+# The library stands after the objects of the program that need it.
+$(BUILD)/tests/apps/%: $(BUILD)/tests/apps/%.o $(SUPPORT_OBJ) $(LIB)
+	$(CC) $(CFLAGS) -o $@ $(filter %.o,$^) $(LIB) -lcmocka -lz $(IMAGE_LIBS) $(LDLIBS)
 
-$(BUILD)/fuzz: $(BUILD)/tests/fuzz/libfuzzer.o $(FUZZ_OBJ) $(SUPPORT_OBJ) $(BUILD)/nn/train/dataset.o $(LIB)
-	$(CC) $(CFLAGS) -fsanitize=fuzzer -o $@ $^ -lcmocka -lz -lpng $(LDLIBS)
+$(BUILD)/tests/apps/test_link: $(BUILD)/apps/link.o
+$(BUILD)/tests/apps/test_image: $(BUILD)/apps/image.o $(BUILD)/apps/image_coded.o
+$(BUILD)/tests/apps/test_sets: $(BUILD)/apps/sets.o $(BUILD)/nn/train/dataset.o
+
+# Every decoder on its kept inputs; and the same targets under libFuzzer, which brings its own main.
+$(FUZZ_TEST): $(BUILD)/tests/fuzz/test_corpus.o $(FUZZ_OBJ) $(SUPPORT_OBJ) $(BUILD)/nn/train/dataset.o $(ONNX_OBJ) $(LIB)
+	$(CC) $(CFLAGS) -o $@ $^ -lcmocka -lprotobuf-c -lz $(IMAGE_LIBS) $(LDLIBS)
+
+$(BUILD)/fuzz: $(BUILD)/tests/fuzz/libfuzzer.o $(FUZZ_OBJ) $(SUPPORT_OBJ) $(BUILD)/nn/train/dataset.o $(ONNX_OBJ) $(LIB)
+	$(CC) $(CFLAGS) -fsanitize=fuzzer -o $@ $^ -lcmocka -lprotobuf-c -lz $(IMAGE_LIBS) $(LDLIBS)
 
 $(SECURITY): $(BUILD)/tests/security/estimate.o
 
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(SUPPORT_OBJ) $(LIB)
 	$(CC) $(CFLAGS) -o $@ $^ -lcmocka $(LDLIBS)
 
+$(BUILD)/apps/image_coded.o $(BUILD)/tests/apps/test_image.o $(BUILD)/tests/fuzz/files.o: SOTTO_CFLAGS += $(if $(PNG),-DSOTTO_PNG) $(if $(JPEG),-DSOTTO_JPEG)
 $(APPS_OBJ): SOTTO_CFLAGS += -DSOTTO_VERSION='"$(VERSION)"'
 
-$(SOTTO): $(APPS_OBJ) $(TRAIN_OBJ) $(LIB)
-	$(CC) $(CFLAGS) -o $@ $^ -lopenblas -lz -lpng $(LDLIBS)
+$(SOTTO): $(APPS_OBJ) $(TRAIN_OBJ) $(ONNX_OBJ) $(LIB)
+	$(CC) $(CFLAGS) -o $@ $^ -lprotobuf-c -lopenblas -lz $(IMAGE_LIBS) $(LDLIBS)
 
 # Everything that gates a change.
 check: deps-test check-layers
@@ -186,7 +234,7 @@ fuzz: deps-fuzz
 	@tests/fuzz/run.sh $(BUILD)/fuzz $(FUZZ_SECONDS) $(FUZZ)
 
 # Those of the program need the whole library.
-ALL_TESTS := $(TESTS) $(if $(filter nn,$(MODULES)),$(TRAIN_TESTS) $(FUZZ_TEST) $(BUILD)/tests/security/test_estimate)
+ALL_TESTS := $(TESTS) $(if $(filter nn,$(MODULES)),$(TRAIN_TESTS) $(ONNX_TESTS) $(APPS_TESTS) $(FUZZ_TEST) $(BUILD)/tests/security/test_estimate)
 tests: $(ALL_TESTS)
 	@failed=0; for t in $(ALL_TESTS); do $$t || { echo "FAILED: $$t"; failed=1; }; done; exit $$failed
 
@@ -206,12 +254,13 @@ check-install: $(SOTTO)
 	@$(MAKE) --no-print-directory install DESTDIR= PREFIX=$(abspath $(BUILD))/installed > /dev/null
 	PKG_CONFIG_PATH=$(BUILD)/installed/lib/pkgconfig $(CC) -Wall -Wextra -Werror -o $(BUILD)/example apps/example.c \
 	    $$(PKG_CONFIG_PATH=$(BUILD)/installed/lib/pkgconfig pkg-config --cflags --libs sotto) $(EXAMPLE_LDFLAGS)
-	$(BUILD)/example apps/demo/fashion apps/demo/images/00-ankle-boot.pgm
+	$(BUILD)/example apps/demo/fashion apps/demo/images-fashion/00-ankle-boot.pgm
 
 install: program
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include/sotto
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include/sotto $(DESTDIR)$(PREFIX)/share/sotto/arch
 	install -m 755 $(SOTTO) $(DESTDIR)$(PREFIX)/bin/
 	install -m 644 $(LIB) $(DESTDIR)$(PREFIX)/lib/
+	install -m 644 nn/arch/*.arch $(DESTDIR)$(PREFIX)/share/sotto/arch/
 	for h in $(HEADERS); do install -D -m 644 $$h $(DESTDIR)$(PREFIX)/include/sotto/$$h || exit 1; done
 	printf '%s\n' 'prefix=$(abspath $(PREFIX))' 'Name: sotto' 'Description: Two-party cryptography for private neural-network inference' \
 	    'Version: $(VERSION)' 'Cflags: -I$${prefix}/include/sotto' 'Libs: -L$${prefix}/lib -lsotto -lsodium -lgmp -lm -pthread' \
@@ -220,4 +269,4 @@ install: program
 clean:
 	rm -rf $(BUILD)
 
--include $(OBJ:.o=.d) $(TESTS:=.d) $(SUPPORT_OBJ:.o=.d) $(TRAIN_OBJ:.o=.d) $(APPS_OBJ:.o=.d) $(TRAIN_TESTS:=.d) $(FUZZ_OBJ:.o=.d) $(FUZZ_TEST).d $(SECURITY:=.d) $(BUILD)/tests/security/estimate.d $(BUILD)/tests/ct/ct.d
+-include $(OBJ:.o=.d) $(TESTS:=.d) $(SUPPORT_OBJ:.o=.d) $(TRAIN_OBJ:.o=.d) $(ONNX_OBJ:.o=.d) $(ONNX_TESTS:=.d) $(APPS_OBJ:.o=.d) $(TRAIN_TESTS:=.d) $(FUZZ_OBJ:.o=.d) $(FUZZ_TEST).d $(SECURITY:=.d) $(BUILD)/tests/security/estimate.d $(BUILD)/tests/ct/ct.d $(APPS_TESTS:=.d)

@@ -13,6 +13,7 @@
 #define RUN_SECONDS 0.02 /* of a run, at least */
 #define RUNS_MAX 1000
 #define REPEAT_MAX (1u << 24)
+#define PEER_MS 600000 /* longest that one party of a pair computes while the other one waits */
 
 static const struct group {
     const char *name;
@@ -79,8 +80,9 @@ static int calibrate(const bench_row *row, unsigned *repeat)
     return status;
 }
 
-static void emit(bench *b, const bench_row *row, const double *x, const sotto_chan_stats *bytes)
+void bench_report(bench *b, const bench_row *row, double *x, const sotto_chan_stats *bytes)
 {
+    qsort(x, b->runs, sizeof *x, compare);
     const double median = x[b->runs / 2], low = x[b->runs / 10], high = x[b->runs - 1 - b->runs / 10];
     b->rows++;
     if (b->as_json) {
@@ -104,7 +106,7 @@ static void emit(bench *b, const bench_row *row, const double *x, const sotto_ch
             }
         }
         json_close(&b->j, '}');
-        if (row->chan != NULL) {
+        if (bytes != NULL) {
             json_int(&b->j, "bytes_out", (long long)bytes->bytes_out);
             json_int(&b->j, "bytes_in", (long long)bytes->bytes_in);
             json_int(&b->j, "rounds", (long long)bytes->rounds);
@@ -119,8 +121,9 @@ static void emit(bench *b, const bench_row *row, const double *x, const sotto_ch
             at += n > 0 ? (size_t)n : 0;
         }
         printf("%-22s %12.4g %-9s p10 %-10.4g p90 %-10.4g", row->name, median, row->unit, low, high);
-        if (row->chan != NULL) {
-            printf(" out %llu B in %llu B", (unsigned long long)bytes->bytes_out, (unsigned long long)bytes->bytes_in);
+        if (bytes != NULL) {
+            printf(" out %llu B in %llu B rounds %llu", (unsigned long long)bytes->bytes_out, (unsigned long long)bytes->bytes_in,
+                   (unsigned long long)bytes->rounds);
         }
         printf("%s", params);
         if (row->tier != NULL) {
@@ -151,20 +154,28 @@ int bench_measure(bench *b, const bench_row *row)
     }
     const uint64_t calls = (uint64_t)repeat * b->runs;
     const sotto_chan_stats bytes = {moved.bytes_out / calls, moved.bytes_in / calls, moved.rounds / calls};
-    qsort(x, b->runs, sizeof *x, compare);
-    emit(b, row, x, &bytes);
+    bench_report(b, row, x, row->chan == NULL ? NULL : &bytes);
     return SOTTO_OK;
 }
 
 /* ---- two processes ---------------------------------------------------------------------------------------------------------- */
 
-int bench_pair_start(bench_pair *p)
+int bench_pair_start(bench_pair *p, const link_spec *net)
 {
     sotto_tcp_listener *listener = NULL;
     char peer[64];
     memset(p, 0, sizeof *p);
     int status = sotto_tcp_listen(&listener, "127.0.0.1", 0);
     if (status != SOTTO_OK) {
+        return status;
+    }
+    const uint16_t port = sotto_tcp_port(listener);
+    p->link.port = port;
+    if (net != NULL) {
+        status = link_start(&p->link, net, port);
+    }
+    if (status != SOTTO_OK) {
+        sotto_tcp_listener_free(listener);
         return status;
     }
     fflush(NULL);
@@ -175,9 +186,9 @@ int bench_pair_start(bench_pair *p)
     }
     p->party = p->child == 0;
     if (p->party == 1) {
-        status = sotto_tcp_connect(&p->chan, "127.0.0.1", sotto_tcp_port(listener), 120000);
+        status = sotto_tcp_connect(&p->chan, "127.0.0.1", p->link.port, PEER_MS);
     } else {
-        status = sotto_tcp_accept(listener, &p->chan, 120000, peer);
+        status = sotto_tcp_accept(listener, &p->chan, PEER_MS, peer);
     }
     sotto_tcp_listener_free(listener);
     return status;
@@ -212,26 +223,37 @@ int bench_pair_end(bench_pair *p, int status)
     if (p->child > 0 && waitpid(p->child, &left, 0) == p->child && left != 0 && status == SOTTO_OK) {
         status = sotto_fail(SOTTO_ERR_PEER, "the second party failed; its message stands above");
     }
+    link_stop(&p->link);
     return status;
 }
 
 /* ---- the subcommand ------------------------------------------------------------------------------------------------------- */
 
-static bench settings = {.runs = 7, .threads = 1, .model = "apps/demo/fashion"};
-static const char *tier;
+static bench settings = {.runs = 7, .threads = 1, .model = "apps/demo/fashion", .ot = OT_DEFAULT, .bits = 24};
+static const char *tier, *net = "loopback";
+static int random_weights;
 
 static const cli_option option_table[] = {
     {"json", CLI_FLAG, &settings.as_json, "", "one JSON object a line", 0, 0},
     {"tier", CLI_STRING, &tier, "T", "at most this tier of CPU features: portable, avx2, avx512 or ifma", 0, 0},
     {"only", CLI_STRING, &settings.only, "NAME", "one row", 0, 0},
-    {"runs", CLI_UINT, &settings.runs, "N", "runs of each row", 5, RUNS_MAX},
+    {"runs", CLI_UINT, &settings.runs, "N", "runs of each row; 5 and more give a median worth the name", 1, RUNS_MAX},
     {"threads", CLI_UINT, &settings.threads, "N", "of each process in the groups layer, model and train", 1, 1024},
+    {"net", CLI_STRING, &net, "NET", "loopback, lan (1 Gbit/s, 1.2 ms), wan (100 Mbit/s, 40 ms) or BANDWIDTH,RTT such as 200Mbit,10ms,\n"
+                                     "                                emulated between the processes of layer and model", 0, 0},
     {"model", CLI_STRING, &settings.model, "PREFIX", "for the group model", 0, 0},
+    {"arch", CLI_STRING, &settings.arch, "NAME", "for the group model: an architecture or its file instead, with --random-weights", 0, 0},
+    {"random-weights", CLI_FLAG, &random_weights, "", "plan it on random weights and images; time and bytes do not depend on them", 0, 0},
+    {"sign", CLI_CHOICE, &settings.sign, "lookup|circuit", "for the group model: how signs are decided", 0, 0},
+    {"ot", CLI_CHOICE, &settings.ot, OT_CHOICES, OT_HELP "for the group model: the OT extension", 0, 0},
+    {"conv", CLI_STRING, &settings.conv, "SHAPE", "for the group layer: HxW:IN:OUT:KERNEL[:STRIDE[:PAD[:GROUPS]]]", 0, 0},
+    {"fc", CLI_STRING, &settings.fc, "SHAPE", "for the group layer: IN:OUT", 0, 0},
+    {"bits", CLI_UINT, &settings.bits, "L", "ring of that shape's outputs", 2, 51},
 };
 
 static const cli_command command = {"bench", "GROUP",
                                     "Measures ring, bfv, ot, garble, relu, layer, model, train, or all: medians over the runs, after a warm-up. Two-party rows run\n"
-                                    "both parties as processes of their own over loopback; bytes are those of one call as this side sees them.",
+                                    "both parties as processes of their own; bytes are those of one call as this side sees them, seconds those of the whole exchange.",
                                     option_table, sizeof option_table / sizeof *option_table, 1, 1};
 
 int cmd_bench(int argc, char **argv)
@@ -248,6 +270,12 @@ int cmd_bench(int argc, char **argv)
             return cli_misuse(&command, "--tier %s; this CPU has tiers up to %s", tier, sotto_tier_name(sotto_cpu_tier()));
         }
         sotto_cpu_force_tier((sotto_tier)cap);
+    }
+    if (link_parse(&settings.net, net) != SOTTO_OK) {
+        return cli_misuse(&command, "--net: %s", sotto_error_message());
+    }
+    if ((settings.arch != NULL) != (random_weights != 0)) {
+        return cli_misuse(&command, "--arch and --random-weights come together; a trained network is given by --model PREFIX");
     }
     for (size_t i = 0; i < sizeof groups / sizeof *groups; i++) {
         known |= strcmp(args[0], groups[i].name) == 0 || strcmp(args[0], "all") == 0;

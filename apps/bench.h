@@ -3,6 +3,7 @@
 #define SOTTO_APPS_BENCH_H
 
 #include "apps/cli.h"
+#include "apps/link.h"
 #include "lib/chan.h"
 #include "lib/rng.h"
 
@@ -12,6 +13,11 @@ typedef struct bench {
     unsigned runs, threads;
     const char *tier;   /* the fastest that is allowed */
     const char *model;  /* PREFIX, for the group model */
+    const char *arch;   /* the same: an architecture, served with random weights; or NULL */
+    unsigned sign, ot;  /* the same: how a session works */
+    const char *conv, *fc; /* one shape, for the group layer; or NULL */
+    unsigned bits;         /* of its ring */
+    link_spec net;      /* between the processes of the groups layer and model */
     int as_json, rows;
 } bench;
 
@@ -37,14 +43,18 @@ typedef struct bench_row {
 int bench_wants(const bench *b, const char *name);
 /* A warm-up, then the median, 10th and 90th percentile over the runs. */
 SOTTO_MUST_CHECK int bench_measure(bench *b, const bench_row *row);
-/* Runs party 1 in a process of its own and party 0 here, joined by TCP over loopback. party 1's part must do exactly as many calls: it is told each time by a byte
- * from bench_step. */
+/* A row of b->runs samples, in the row's unit, that were taken elsewhere; sorts them. moved: bytes and rounds of one call, or NULL. */
+void bench_report(bench *b, const bench_row *row, double *samples, const sotto_chan_stats *moved);
+
+/* Runs party 1 in a process of its own and party 0 here, joined by TCP over loopback or, unless net is NULL, over that emulated network. party 1's part must do
+ * exactly as many calls: it is told each time by a byte from bench_step. */
 typedef struct bench_pair {
     sotto_chan chan;
     int party;
     int child; /* process of party 1, in party 0 */
+    link_process link;
 } bench_pair;
-SOTTO_MUST_CHECK int bench_pair_start(bench_pair *p);
+SOTTO_MUST_CHECK int bench_pair_start(bench_pair *p, const link_spec *net);
 /* Party 0: asks party 1 to go on; party 1: 1 when asked to go on, 0 at the end (then bench_pair_end leaves the process). */
 int bench_step(bench_pair *p);
 SOTTO_MUST_CHECK int bench_pair_end(bench_pair *p, int status);

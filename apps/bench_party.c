@@ -137,7 +137,7 @@ int bench_ot(bench *b)
             continue;
         }
         party_ctx c = {.rng = sotto_rng_system(), .count = r->count, .act = r->act};
-        status = bench_pair_start(&c.pair);
+        status = bench_pair_start(&c.pair, NULL);
         c.choices = sotto_calloc(c.count / 8 + 1, 1);
         c.blocks = sotto_calloc(c.count, 4 * sizeof *c.blocks);
         if (status == SOTTO_OK && (c.choices == NULL || c.blocks == NULL)) {
@@ -236,7 +236,7 @@ static int garble_rows(bench *b, garble_ctx *c, sotto_garble_scheme scheme, cons
             continue;
         }
         if (two) {
-            status = bench_pair_start(&c->pair);
+            status = bench_pair_start(&c->pair, NULL);
         }
         if (status == SOTTO_OK && two && c->pair.party == 1) {
             while (status == SOTTO_OK && bench_step(&c->pair)) {
@@ -333,20 +333,20 @@ static int relu_prepare(party_ctx *c)
             status = sotto_unit_client_choose(c->client, c->ot, chan, c->words, c->choice);
         }
         if (status == SOTTO_OK) {
-            status = sotto_chan_send(chan, c->choice, c->plan.choice_bytes);
+            status = sotto_chan_send(chan, c->choice, c->plan.bytes.choice);
         }
-        if (status == SOTTO_OK && c->plan.table_bytes > 0) {
-            status = sotto_chan_recv(chan, sotto_unit_client_tables(c->client), c->plan.table_bytes);
+        if (status == SOTTO_OK && c->plan.bytes.table > 0) {
+            status = sotto_chan_recv(chan, sotto_unit_client_tables(c->client), c->plan.bytes.table);
         }
         return status == SOTTO_OK ? done(c, 1) : status;
     }
     sotto_unit_server_free(c->server);
-    status = sotto_unit_server_new(&c->server, &c->plan, c->ot, chan, &c->rng);
+    status = sotto_unit_server_new(&c->server, &c->plan, c->ot, chan, &c->rng, NULL);
     if (status == SOTTO_OK) {
         status = sotto_unit_server_correct(c->server, c->ot, chan);
     }
     if (status == SOTTO_OK) {
-        status = sotto_chan_recv(chan, c->choice, c->plan.choice_bytes);
+        status = sotto_chan_recv(chan, c->choice, c->plan.bytes.choice);
     }
     if (status == SOTTO_OK) {
         status = sotto_unit_server_ready(c->server, c->ot, chan, c->choice);
@@ -359,21 +359,21 @@ static int relu_infer(party_ctx *c)
     sotto_chan *chan = &c->pair.chan;
     int status;
     if (c->pair.party == 0) {
-        status = sotto_chan_recv(chan, c->offer, c->plan.offer_bytes);
+        status = sotto_chan_recv(chan, c->offer, c->plan.bytes.offer);
         if (status == SOTTO_OK) {
             status = sotto_unit_client_reply(c->client, c->reply, c->offer, c->words + c->count);
         }
         if (status == SOTTO_OK) {
-            status = sotto_chan_send(chan, c->reply, c->plan.reply_bytes);
+            status = sotto_chan_send(chan, c->reply, c->plan.bytes.reply);
         }
         return status == SOTTO_OK ? done(c, 1) : status;
     }
     status = sotto_unit_server_offer(c->server, c->offer, c->words);
     if (status == SOTTO_OK) {
-        status = sotto_chan_send(chan, c->offer, c->plan.offer_bytes);
+        status = sotto_chan_send(chan, c->offer, c->plan.bytes.offer);
     }
     if (status == SOTTO_OK) {
-        status = sotto_chan_recv(chan, c->reply, c->plan.reply_bytes);
+        status = sotto_chan_recv(chan, c->reply, c->plan.bytes.reply);
     }
     if (status == SOTTO_OK) {
         status = sotto_unit_server_finish(c->server, c->words + c->count, c->reply);
@@ -439,12 +439,12 @@ static int relu_rows(bench *b, const relu_case *k)
         party_ctx c = {.rng = sotto_rng_system(), .count = k->count, .act = rows[row].act};
         status = sotto_unit_plan_new(&c.plan, &step, k->sign, k->ot);
         if (status == SOTTO_OK) {
-            status = bench_pair_start(&c.pair);
+            status = bench_pair_start(&c.pair, NULL);
         }
         c.words = sotto_calloc(c.count, 2 * sizeof *c.words);
-        c.choice = sotto_calloc(c.plan.choice_bytes, 1);
-        c.offer = sotto_calloc(c.plan.offer_bytes, 1);
-        c.reply = sotto_calloc(c.plan.reply_bytes, 1);
+        c.choice = sotto_calloc(c.plan.bytes.choice, 1);
+        c.offer = sotto_calloc(c.plan.bytes.offer, 1);
+        c.reply = sotto_calloc(c.plan.bytes.reply, 1);
         if (status == SOTTO_OK && (c.words == NULL || c.choice == NULL || c.offer == NULL || c.reply == NULL)) {
             status = sotto_fail(SOTTO_ERR_MEMORY, "no memory for %zu units", c.count);
         }
@@ -466,6 +466,7 @@ static int relu_rows(bench *b, const relu_case *k)
         status = bench_pair_end(&c.pair, status);
         sotto_unit_client_free(c.client);
         sotto_unit_server_free(c.server);
+        sotto_unit_plan_free(&c.plan);
         sotto_ot_free(c.ot);
         sotto_free(c.words);
         sotto_free(c.choice);

@@ -3,12 +3,17 @@
 #define SOTTO_APPS_COMMANDS_H
 
 #include "apps/cli.h"
+#include "apps/image.h"
 #include "nn/plain/fixed.h"
 #include "nn/secure/session.h"
 #include "nn/train/dataset.h"
 
 int cmd_train(int argc, char **argv);
+int cmd_quantise(int argc, char **argv);
+int cmd_import(int argc, char **argv);
+int cmd_export(int argc, char **argv);
 int cmd_inspect(int argc, char **argv);
+int cmd_plan(int argc, char **argv);
 int cmd_eval(int argc, char **argv);
 int cmd_serve(int argc, char **argv);
 int cmd_infer(int argc, char **argv);
@@ -21,11 +26,15 @@ typedef struct model_paths {
 } model_paths;
 SOTTO_MUST_CHECK int model_paths_of(model_paths *p, const char *prefix);
 
-/* "fashion", "fashion:DIR" or "cifar10:DIR". */
+/* `spec` is NAME or NAME:FOLDER with fashion, mnist, cifar10 or cifar100. Without FOLDER: fashion as Debian's package installs it, the others in
+ * $SOTTO_DATA/mnist, cifar-10-batches-bin, cifar-100-binary. What is missing gives SOTTO_ERR_IO with where to get it. A set may have one half alone. */
 SOTTO_MUST_CHECK int dataset_open(sotto_dataset *d, const char *spec, int train);
-
-/* A PGM, PPM or PNG image as channel-major bytes, *pixels released with sotto_free. SOTTO_ERR_MISMATCH unless it has that shape. */
-SOTTO_MUST_CHECK int image_read(const char *path, sotto_shape shape, uint8_t **pixels);
+/* Gives a model without labels the names of the classes of that set (a FOLDER is not looked at), where it has as many outputs; else leaves it as it is. */
+SOTTO_MUST_CHECK int labels_from_set(sotto_model *m, const char *spec);
+/* Where an architecture is: `name` itself when it is a file or has a slash, else NAME.arch in the installed share/sotto/arch or the source tree's nn/arch.
+ * SOTTO_ERR_IO with the names that there are. */
+#define ARCH_PATH_MAX 2048
+SOTTO_MUST_CHECK int arch_path(char path[ARCH_PATH_MAX], const char *name);
 
 /* ---- comparing a client's run with the reference, in a process that has the weights as well ---- */
 typedef struct checker {

@@ -20,20 +20,6 @@ int model_paths_of(model_paths *p, const char *prefix)
     return SOTTO_OK;
 }
 
-int dataset_open(sotto_dataset *d, const char *spec, int train)
-{
-    if (strcmp(spec, "fashion") == 0) {
-        return sotto_dataset_fashion(d, NULL, train);
-    }
-    if (strncmp(spec, "fashion:", 8) == 0) {
-        return sotto_dataset_fashion(d, spec + 8, train);
-    }
-    if (strncmp(spec, "cifar10:", 8) == 0) {
-        return sotto_dataset_cifar10(d, spec + 8, train);
-    }
-    return sotto_fail(SOTTO_ERR_ARG, "data set '%s'; expected fashion, fashion:FOLDER or cifar10:FOLDER", spec);
-}
-
 int checker_new(checker *c, const model_paths *paths)
 {
     memset(c, 0, sizeof *c);

@@ -9,18 +9,23 @@
 #include <unistd.h>
 
 #include "apps/commands.h"
+#include "apps/link.h"
 #include "lib/mem.h"
 #include "nn/model/weights.h"
 
 #define IMAGES_MAX 1000
 
-static const char *prefix = "apps/demo/fashion", *folder = "apps/demo/images";
+#define FOLDER "apps/demo/"
+
+static char prefix[512], default_folder[640];
+static const char *folder, *net = "loopback";
 static unsigned count = 10, sign, threads, ot = OT_DEFAULT;
 static int as_json;
 
 static const cli_option option_table[] = {
-    {"model", CLI_STRING, &prefix, "PREFIX", "the server gets PREFIX.sotto and PREFIX.weights, the client PREFIX.sotto", 0, 0},
-    {"images", CLI_STRING, &folder, "FOLDER", "files NN-label.pgm; the label in lower case, other characters as -", 0, 0},
+    {"images", CLI_STRING, &folder, "FOLDER", "files NN-label.pgm, .ppm, .png or .jpg, the label in lower case, other characters as -;\n"
+                                              "                                default: images-NAME beside the network", 0, 0},
+    {"net", CLI_STRING, &net, "NETWORK", "an emulated one: loopback, lan (1 Gbit/s, 1.2 ms), wan (100 Mbit/s, 40 ms), or such as 200Mbit,10ms", 0, 0},
     {"count", CLI_UINT, &count, "N", "images", 1, IMAGES_MAX},
     {"sign", CLI_CHOICE, &sign, "lookup|circuit", "how signs are decided", 0, 0},
     {"ot", CLI_CHOICE, &ot, OT_CHOICES, OT_HELP "the OT extension", 0, 0},
@@ -28,10 +33,24 @@ static const cli_option option_table[] = {
     {"json", CLI_FLAG, &as_json, "", "report as JSON", 0, 0},
 };
 
-static const cli_command command = {"demo", "",
-                                    "Starts a server as a process of its own and classifies images with it. This process also has the weights, which a real client\n"
-                                    "has not, to compare each private result with the reference for the same shares; exit code 1 when one differs.",
-                                    option_table, sizeof option_table / sizeof *option_table, 0, 0};
+static const cli_command command = {"demo", "[NETWORK]",
+                                    "Starts a server as a process of its own and classifies images with it. NETWORK is a name in " FOLDER " (default: fashion) or\n"
+                                    "PREFIX of PREFIX.sotto and PREFIX.weights. The server gets both, the client the first. This process also has the weights,\n"
+                                    "which a real client has not, to compare each private result with the reference for the same shares; exit code 1 when one\n"
+                                    "differs.",
+                                    option_table, sizeof option_table / sizeof *option_table, 0, 1};
+
+/* A bare name is one of the shipped networks; a path may end in .sotto. The images of DIR/NAME are in DIR/images-NAME. */
+static void choose_network(const char *network)
+{
+    static const char suffix[] = ".sotto";
+    const char *slash = strrchr(network, '/');
+    const size_t len = strlen(network), cut = sizeof suffix - 1;
+    snprintf(prefix, sizeof prefix, "%s%.*s", slash == NULL ? FOLDER : "", (int)(len > cut && strcmp(network + len - cut, suffix) == 0 ? len - cut : len), network);
+    slash = strrchr(prefix, '/');
+    snprintf(default_folder, sizeof default_folder, "%.*simages-%s", (int)(slash + 1 - prefix), prefix, slash + 1);
+    folder = folder == NULL ? default_folder : folder;
+}
 
 /* ---- the server process ----------------------------------------------------------------------------------------------- */
 
@@ -112,7 +131,18 @@ static size_t label_from(const sotto_model *m, const char *slug)
     return SIZE_MAX;
 }
 
-/* The first `count` files NN-label.pgm in order of their names. */
+static int is_picture(const char *dot)
+{
+    static const char *const endings[] = {".pgm", ".ppm", ".png", ".jpg"};
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
+        if (strcmp(dot, endings[i]) == 0) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* The first `count` files NN-label.pgm and so on in order of their names. */
 static int images_read(image *images, size_t *found, const sotto_model *m)
 {
     DIR *dir = opendir(folder);
@@ -123,7 +153,7 @@ static int images_read(image *images, size_t *found, const sotto_model *m)
     }
     for (const struct dirent *e = readdir(dir); e != NULL && *found < IMAGES_MAX; e = readdir(dir)) {
         const char *dot = strrchr(e->d_name, '.'), *dash = strchr(e->d_name, '-');
-        if (dot == NULL || dash == NULL || dash > dot || strcmp(dot, ".pgm") != 0) {
+        if (dot == NULL || dash == NULL || dash > dot || !is_picture(dot)) {
             continue;
         }
         image *i = &images[(*found)++];
@@ -134,11 +164,11 @@ static int images_read(image *images, size_t *found, const sotto_model *m)
     qsort(images, *found, sizeof *images, by_path);
     *found = *found < count ? *found : count;
     if (*found == 0) {
-        return sotto_fail(SOTTO_ERR_IO, "%s: no files NN-label.pgm in it", folder);
+        return sotto_fail(SOTTO_ERR_IO, "%s: no files NN-label.pgm, .ppm, .png or .jpg in it", folder);
     }
     for (size_t i = 0; i < *found && status == SOTTO_OK; i++) {
         images[i].label = label_from(m, images[i].slug);
-        status = image_read(images[i].path, m->nodes[0].shape, &images[i].pixels);
+        status = image_read(images[i].path, m->nodes[0].shape, IMAGE_EXACT, &images[i].pixels);
     }
     return status;
 }
@@ -212,16 +242,22 @@ static void print_costs(json *j, const sotto_stats *s, double server_peak)
 
 int cmd_demo(int argc, char **argv)
 {
-    const char *args[1];
+    const char *args[1] = {"fashion"};
     int arg_count, code;
     if (!cli_parse(&command, argc, argv, args, &arg_count, &code)) {
         return code;
     }
+    if (strlen(args[0]) > sizeof prefix - sizeof FOLDER) {
+        return cli_misuse(&command, "%.40s...: the path is too long", args[0]);
+    }
+    choose_network(args[0]);
     static image images[IMAGES_MAX];
     size_t found = 0, different = 0;
     model_paths paths;
     checker c = {0};
     server_process server = {0};
+    link_spec spec = {0};
+    link_process link = {0};
     sotto_client *client = NULL;
     sotto_stats stats = {0};
     json j;
@@ -229,9 +265,15 @@ int cmd_demo(int argc, char **argv)
     options.sign = (sotto_sign_provider)sign;
     options.ot = OT_KIND(ot);
     options.threads = threads;
-    int status = model_paths_of(&paths, prefix);
+    int status = link_parse(&spec, net);
+    if (status == SOTTO_OK) {
+        status = model_paths_of(&paths, prefix);
+    }
     if (status == SOTTO_OK) {
         status = checker_new(&c, &paths);
+        if (status == SOTTO_ERR_IO && strchr(args[0], '/') == NULL) {
+            status = sotto_fail_context(status, "no network %s here; run from the top of the source tree, or give PREFIX", args[0]);
+        }
     }
     if (status == SOTTO_OK) {
         status = images_read(images, &found, &c.model);
@@ -240,7 +282,10 @@ int cmd_demo(int argc, char **argv)
         status = server_start(&server);
     }
     if (status == SOTTO_OK) {
-        status = sotto_client_connect(&client, paths.public_part, "127.0.0.1", (uint16_t)server.port, &options);
+        status = link_start(&link, &spec, (uint16_t)server.port);
+    }
+    if (status == SOTTO_OK) {
+        status = sotto_client_connect(&client, paths.public_part, "127.0.0.1", link.port, &options);
     }
     json_begin(&j, stdout);
     if (status == SOTTO_OK) {
@@ -255,6 +300,7 @@ int cmd_demo(int argc, char **argv)
         stats = sotto_client_stats(client);
     }
     sotto_client_close(client);
+    link_stop(&link);
     const double server_peak = server_stop(&server);
     if (status == SOTTO_OK) {
         if (as_json) {

@@ -2,8 +2,8 @@
 #include <string.h>
 
 #include "apps/commands.h"
+#include "apps/evaluate.h"
 #include "lib/mem.h"
-#include "lib/pool.h"
 #include "nn/model/weights.h"
 #include "nn/train/train.h"
 
@@ -12,7 +12,7 @@ static unsigned count, private_count, threads, sign, ot = OT_DEFAULT;
 static int only_float, only_fixed, as_json;
 
 static const cli_option option_table[] = {
-    {"data", CLI_STRING, &data, "SET", "test images of fashion, fashion:FOLDER or cifar10:FOLDER", 0, 0},
+    {"data", CLI_STRING, &data, "SET", "test images of fashion, mnist, cifar10 or cifar100, or SET:FOLDER", 0, 0},
     {"count", CLI_UINT, &count, "N", "first N images; 0: all", 0, 10000000},
     {"float", CLI_FLAG, &only_float, "", "float accuracy alone", 0, 0},
     {"fixed", CLI_FLAG, &only_fixed, "", "fixed-point accuracy alone", 0, 0},
@@ -30,87 +30,11 @@ static const cli_command command = {"eval", "PREFIX",
 
 typedef struct results {
     size_t images;
-    double float_accuracy, fixed_accuracy, fixed_agrees; /* shares; agrees: with float predictions */
-    uint64_t wraps;
+    double float_accuracy; /* a share */
+    fixed_result fixed;
     size_t privates, private_right, private_exact, private_agrees;
     sotto_stats stats;
 } results;
-
-/* ---- fixed point, images in parallel ---------------------------------------------------------------------------------- */
-
-typedef struct fixed_job {
-    const checker *c;
-    const sotto_dataset *set;
-    sotto_fixed_run **runs;
-    int64_t **x, **logits; /* per thread */
-    uint64_t *wraps;
-    size_t *right;
-    size_t total;
-    unsigned per_item;
-} fixed_job;
-
-static int fixed_images(void *ctx, size_t item, unsigned thread)
-{
-    fixed_job *j = ctx;
-    const size_t words = j->c->program.input_words, first = item * j->per_item;
-    for (size_t i = first; i < first + j->per_item && i < j->total; i++) {
-        sotto_program_input(&j->c->program, &j->c->model, j->x[thread], j->set->images + i * words);
-        sotto_fixed_infer(j->runs[thread], j->logits[thread], j->x[thread], NULL, &j->wraps[thread]);
-        j->right[thread] += sotto_argmax_int(j->logits[thread], j->c->program.output_words) == j->set->labels[i];
-    }
-    if (thread == 0) {
-        cli_progress("fixed point, images", first, j->total);
-    }
-    return SOTTO_OK;
-}
-
-static int run_fixed(results *r, const checker *c, const sotto_dataset *set)
-{
-    sotto_pool *pool = NULL;
-    int status = sotto_pool_new(&pool, threads);
-    if (status != SOTTO_OK) {
-        return status;
-    }
-    const unsigned n = sotto_pool_threads(pool);
-    fixed_job j = {.c = c, .set = set, .total = r->images, .per_item = 16};
-    j.runs = sotto_calloc(n, sizeof *j.runs);
-    j.x = sotto_calloc(n, sizeof *j.x);
-    j.logits = sotto_calloc(n, sizeof *j.logits);
-    j.wraps = sotto_calloc(n, sizeof *j.wraps);
-    j.right = sotto_calloc(n, sizeof *j.right);
-    int bad = j.runs == NULL || j.x == NULL || j.logits == NULL || j.wraps == NULL || j.right == NULL;
-    for (unsigned i = 0; i < n && !bad && status == SOTTO_OK; i++) {
-        status = sotto_fixed_run_new(&j.runs[i], &c->program, &c->weights);
-        j.x[i] = sotto_calloc(c->program.input_words, sizeof **j.x);
-        j.logits[i] = sotto_calloc(c->program.output_words, sizeof **j.logits);
-        bad = j.x[i] == NULL || j.logits[i] == NULL;
-    }
-    if (bad) {
-        status = sotto_fail(SOTTO_ERR_MEMORY, "no memory for fixed-point inference");
-    }
-    if (status == SOTTO_OK) {
-        status = sotto_pool_run(pool, (r->images + j.per_item - 1) / j.per_item, fixed_images, &j);
-        cli_progress_end();
-    }
-    size_t right = 0;
-    for (unsigned i = 0; i < n && status == SOTTO_OK; i++) {
-        right += j.right[i];
-        r->wraps += j.wraps[i];
-    }
-    r->fixed_accuracy = (double)right / (double)r->images;
-    for (unsigned i = 0; i < n && !bad; i++) {
-        sotto_fixed_run_free(j.runs[i]);
-        sotto_free(j.x[i]);
-        sotto_free(j.logits[i]);
-    }
-    sotto_free(j.runs);
-    sotto_free(j.x);
-    sotto_free(j.logits);
-    sotto_free(j.wraps);
-    sotto_free(j.right);
-    sotto_pool_free(pool);
-    return status;
-}
 
 /* ---- private ------------------------------------------------------------------------------------------------------------ */
 
@@ -130,22 +54,25 @@ static size_t argmax(const double *x, size_t n)
     return best;
 }
 
-static int run_private(results *r, checker *c, const model_paths *paths, const sotto_dataset *set)
+static int run_private(results *r, const model_paths *paths, const sotto_dataset *set)
 {
+    checker c = {0};
     sotto_server *server = NULL;
     sotto_client *client = NULL;
     pthread_t thread;
+    int status = checker_new(&c, paths);
+    if (status != SOTTO_OK) {
+        return status;
+    }
     sotto_options options = sotto_options_default();
     options.threads = threads;
     options.sign = (sotto_sign_provider)sign;
     options.ot = OT_KIND(ot);
-    const size_t words = c->program.input_words, outputs = c->program.output_words;
+    const size_t words = c.program.input_words, outputs = c.program.output_words;
     double *logits = sotto_calloc(outputs, sizeof *logits);
-    if (logits == NULL) {
-        return sotto_fail(SOTTO_ERR_MEMORY, "no memory for logits");
-    }
     int started = 0;
-    int status = sotto_server_new(&server, paths->public_part, paths->weights, &options);
+    status = logits == NULL ? sotto_fail(SOTTO_ERR_MEMORY, "no memory for logits")
+                            : sotto_server_new(&server, paths->public_part, paths->weights, &options);
     if (status == SOTTO_OK) {
         status = sotto_server_listen(server, "127.0.0.1", 0);
     }
@@ -155,18 +82,18 @@ static int run_private(results *r, checker *c, const model_paths *paths, const s
                          : sotto_fail(SOTTO_ERR_MEMORY, "no thread for the server");
     }
     if (status == SOTTO_OK) {
-        sotto_session_audit(sotto_client_session(client), (sotto_audit){checker_keep, c});
+        sotto_session_audit(sotto_client_session(client), (sotto_audit){checker_keep, &c});
     }
     for (size_t i = 0; i < r->privates && status == SOTTO_OK; i++) {
         int exact = 0;
         const uint8_t *pixels = set->images + i * words;
         status = sotto_client_infer(client, pixels, words, logits);
         if (status == SOTTO_OK) {
-            checker_compare(c, pixels, logits, &exact);
+            checker_compare(&c, pixels, logits, &exact);
             const size_t prediction = argmax(logits, outputs);
             r->private_exact += (size_t)exact;
             r->private_right += prediction == set->labels[i];
-            r->private_agrees += prediction == sotto_argmax_int(c->plain, outputs);
+            r->private_agrees += prediction == sotto_argmax_int(c.plain, outputs);
             cli_progress("private, images", i + 1, r->privates);
         }
     }
@@ -181,6 +108,7 @@ static int run_private(results *r, checker *c, const model_paths *paths, const s
     }
     sotto_server_free(server);
     sotto_free(logits);
+    checker_free(&c);
     return status;
 }
 
@@ -199,8 +127,8 @@ static void report(const results *r, int with_float, int with_fixed)
             json_real(&j, "float_accuracy", r->float_accuracy);
         }
         if (with_fixed) {
-            json_real(&j, "fixed_accuracy", r->fixed_accuracy);
-            json_int(&j, "wraps", (long long)r->wraps);
+            json_real(&j, "fixed_accuracy", r->fixed.accuracy);
+            json_int(&j, "wraps", (long long)r->fixed.wraps);
         }
         if (r->privates > 0) {
             json_int(&j, "private_images", (long long)r->privates);
@@ -218,8 +146,8 @@ static void report(const results *r, int with_float, int with_fixed)
         printf("float:   %.2f %% of %zu images\n", 100.0 * r->float_accuracy, r->images);
     }
     if (with_fixed) {
-        printf("fixed:   %.2f %% of %zu images; %llu values left the planned range\n", 100.0 * r->fixed_accuracy, r->images,
-               (unsigned long long)r->wraps);
+        printf("fixed:   %.2f %% of %zu images; %llu values left the planned range\n", 100.0 * r->fixed.accuracy, r->images,
+               (unsigned long long)r->fixed.wraps);
     }
     if (r->privates > 0) {
         printf("private: %.2f %% of %zu images; %zu equal the reference given the client's shares in every logit; %zu predict as plain fixed point\n",
@@ -238,31 +166,36 @@ int cmd_eval(int argc, char **argv)
     if (!cli_parse(&command, argc, argv, args, &arg_count, &code)) {
         return code;
     }
-    const int all = !only_float && !only_fixed && private_count == 0, with_float = all || only_float, with_fixed = all || only_fixed;
     model_paths paths;
-    checker c = {0};
+    sotto_model m = {0};
     sotto_dataset set = {0};
     results r = {0};
     int status = model_paths_of(&paths, args[0]);
     if (status == SOTTO_OK) {
-        status = checker_new(&c, &paths);
+        status = sotto_model_load(&m, paths.public_part, paths.weights);
     }
     if (status == SOTTO_OK) {
         status = dataset_open(&set, data, 0);
     }
-    if (status == SOTTO_OK && sotto_shape_words(set.shape) != c.program.input_words) {
-        status = sotto_fail(SOTTO_ERR_MISMATCH, "%s: images of %ux%ux%u do not fit the model", data, set.shape.c, set.shape.h, set.shape.w);
+    if (status == SOTTO_OK) {
+        status = check_images(&m, &set);
+    }
+    /* A network as it was trained or imported has float accuracy alone. */
+    const int planned = status == SOTTO_OK && m.nodes[0].plan.present;
+    const int all = !only_float && !only_fixed && private_count == 0, with_float = all || only_float, with_fixed = (all && planned) || only_fixed;
+    if (status == SOTTO_OK && !planned && (only_fixed || private_count > 0)) {
+        status = sotto_fail(SOTTO_ERR_ARG, "%s has no plan, so that it runs in float alone; make one: sotto quantise %s --data %s --out OTHER", args[0], args[0], data);
     }
     r.images = count == 0 || count > set.count ? set.count : count;
     r.privates = private_count > set.count ? set.count : private_count;
     if (status == SOTTO_OK && with_float) {
-        status = sotto_evaluate_float(&r.float_accuracy, &c.model, &set, r.images, threads);
+        status = sotto_evaluate_float(&r.float_accuracy, &m, &set, r.images, threads);
     }
     if (status == SOTTO_OK && with_fixed) {
-        status = run_fixed(&r, &c, &set);
+        status = evaluate_fixed(&r.fixed, &m, &set, r.images, threads);
     }
     if (status == SOTTO_OK && r.privates > 0) {
-        status = run_private(&r, &c, &paths, &set);
+        status = run_private(&r, &paths, &set);
     }
     if (status == SOTTO_OK) {
         report(&r, with_float, with_fixed);
@@ -270,7 +203,7 @@ int cmd_eval(int argc, char **argv)
             status = sotto_fail(SOTTO_ERR_MISMATCH, "%zu private runs differ from the reference for the same shares", r.privates - r.private_exact);
         }
     }
-    checker_free(&c);
+    sotto_model_free(&m);
     sotto_dataset_free(&set);
     return status == SOTTO_OK ? CLI_OK : cli_fail(&command);
 }

@@ -2,13 +2,14 @@
 
 #include "apps/commands.h"
 #include "lib/mem.h"
+#include "nn/model/weights.h"
 
 #define IMAGES_MAX 1024
-#define TOP 3
+#define TOP_MAX 100
 
 static const char *host = "127.0.0.1";
-static unsigned port = 7700, timeout_s = 60, threads, prepare = 1, sign, ot = OT_DEFAULT;
-static int as_json;
+static unsigned port = 7700, timeout_s = 60, threads, prepare = 1, top_count = 3, sign, ot = OT_DEFAULT;
+static int as_json, fit, raw;
 
 static const cli_option option_table[] = {
     {"host", CLI_STRING, &host, "ADDRESS", "of the server", 0, 0},
@@ -16,14 +17,18 @@ static const cli_option option_table[] = {
     {"timeout", CLI_UINT, &timeout_s, "SECONDS", "longest wait for the server to make progress", 1, 86400},
     {"threads", CLI_UINT, &threads, "N", "0: one per CPU", 0, 1024},
     {"prepare", CLI_UINT, &prepare, "N", "inferences to prepare before the first image, as far as there are images and the server keeps them", 1, 1024},
+    {"top", CLI_UINT, &top_count, "N", "classes to name for each image, most likely first", 1, TOP_MAX},
+    {"fit", CLI_FLAG, &fit, "", "scale and crop images that have not the size of the network (apps/image.h says how)", 0, 0},
+    {"raw", CLI_FLAG, &raw, "", "images are files of raw bytes: channel after channel, rows from the top, nothing else", 0, 0},
     {"sign", CLI_CHOICE, &sign, "lookup|circuit", "how signs are decided: fewest bytes, or any width", 0, 0},
     {"ot", CLI_CHOICE, &ot, OT_CHOICES, OT_HELP "the OT extension: the higher the number, the fewer bytes and the more work", 0, 0},
     {"json", CLI_FLAG, &as_json, "", "report as JSON", 0, 0},
 };
 
 static const cli_command command = {"infer", "MODEL.sotto IMAGE...",
-                                    "Classifies images (PGM, PPM or PNG) with a server's model; the server does not see them. MODEL.sotto is the public part that\n"
-                                    "the server hands out.",
+                                    "Classifies images (PGM, PPM, PNG or JPEG) with a server's model; the server does not see them. MODEL.sotto is the public part\n"
+                                    "that the server hands out. Grey becomes colour where the network takes colour, and the other way round; what is transparent\n"
+                                    "lies over white.",
                                     option_table, sizeof option_table / sizeof *option_table, 2, IMAGES_MAX + 1};
 
 static void on_progress(void *ctx, size_t done, size_t total)
@@ -32,18 +37,18 @@ static void on_progress(void *ctx, size_t done, size_t total)
     cli_progress("preparing, layers", done, total);
 }
 
-/* Indices of the largest logits, largest first. */
-static size_t best(const double *logits, size_t classes, size_t top[TOP])
+/* Indices of the largest logits, largest first; as many as --top asks for and there are. */
+static size_t best(const double *logits, size_t classes, size_t top[TOP_MAX])
 {
     size_t count = 0;
     for (size_t i = 0; i < classes; i++) {
-        size_t at = count < TOP ? count++ : TOP;
+        size_t at = count < top_count ? count++ : top_count;
         for (; at > 0 && logits[i] > logits[top[at - 1]]; at--) {
-            if (at < TOP) {
+            if (at < top_count) {
                 top[at] = top[at - 1];
             }
         }
-        if (at < TOP) {
+        if (at < top_count) {
             top[at] = i;
         }
     }
@@ -62,7 +67,7 @@ static void class_name(const sotto_client *c, size_t i, char out[48])
 
 static void report(json *j, const sotto_client *c, const char *path, const double *logits)
 {
-    size_t top[TOP];
+    size_t top[TOP_MAX];
     char name[48];
     const size_t count = best(logits, sotto_client_classes(c), top);
     if (!as_json) {
@@ -79,6 +84,16 @@ static void report(json *j, const sotto_client *c, const char *path, const doubl
     json_int(j, "class", (long long)top[0]);
     class_name(c, top[0], name);
     json_string(j, "label", name);
+    json_open(j, "top", '[');
+    for (size_t i = 0; i < count; i++) {
+        json_open(j, NULL, '{');
+        class_name(c, top[i], name);
+        json_string(j, "label", name);
+        json_int(j, "class", (long long)top[i]);
+        json_real(j, "logit", logits[top[i]]);
+        json_close(j, '}');
+    }
+    json_close(j, ']');
     json_open(j, "logits", '[');
     for (size_t i = 0; i < sotto_client_classes(c); i++) {
         json_real(j, NULL, logits[i]);
@@ -102,15 +117,16 @@ static void report_costs(json *j, const sotto_client *c)
     print_phase("infer", &s.infer);
 }
 
-/* All images are read before anything is prepared: a mistake in the last one shows at once. */
-static int read_all(const sotto_client *c, const char *const *paths, size_t count, uint8_t **pixels)
+/* All images are read before there is a connection: a mistake in the last one shows at once and costs the server nothing. */
+static int read_all(const char *model_path, const char *const *paths, size_t count, uint8_t **pixels, size_t *words)
 {
-    sotto_shape shape;
-    int status = SOTTO_OK;
-    sotto_client_input(c, &shape.c, &shape.h, &shape.w);
+    sotto_model m = {0};
+    int status = sotto_model_load(&m, model_path, NULL);
     for (size_t i = 0; i < count && status == SOTTO_OK; i++) {
-        status = image_read(paths[i], shape, &pixels[i]);
+        *words = sotto_shape_words(m.nodes[0].shape);
+        status = image_read(paths[i], m.nodes[0].shape, raw ? IMAGE_RAW : fit ? IMAGE_FIT : IMAGE_EXACT, &pixels[i]);
     }
+    sotto_model_free(&m);
     return status;
 }
 
@@ -122,6 +138,9 @@ int cmd_infer(int argc, char **argv)
     if (!cli_parse(&command, argc, argv, args, &arg_count, &code)) {
         return code;
     }
+    if (fit && raw) {
+        return cli_misuse(&command, "--fit scales pictures, --raw takes bytes as they are: give one of them");
+    }
     const size_t count = (size_t)arg_count - 1;
     sotto_client *c = NULL;
     double *logits = NULL;
@@ -132,14 +151,14 @@ int cmd_infer(int argc, char **argv)
     options.sign = (sotto_sign_provider)sign;
     options.ot = OT_KIND(ot);
     options.progress = on_progress;
-    int status = sotto_client_connect(&c, args[0], host, (uint16_t)port, &options);
     size_t words = 0;
+    int status = read_all(args[0], args + 1, count, pixels, &words);
     if (status == SOTTO_OK) {
-        sotto_shape s;
-        sotto_client_input(c, &s.c, &s.h, &s.w);
-        words = sotto_shape_words(s);
+        status = sotto_client_connect(&c, args[0], host, (uint16_t)port, &options);
+    }
+    if (status == SOTTO_OK) {
         logits = sotto_calloc(sotto_client_classes(c), sizeof *logits);
-        status = logits == NULL ? sotto_fail(SOTTO_ERR_MEMORY, "no memory for logits") : read_all(c, args + 1, count, pixels);
+        status = logits == NULL ? sotto_fail(SOTTO_ERR_MEMORY, "no memory for logits") : SOTTO_OK;
     }
     if (status == SOTTO_OK) {
         status = sotto_client_prepare(c, prepare < count ? prepare : count);

@@ -62,8 +62,8 @@ static void print_layers(const sotto_network *n, const sotto_terms *t)
         shape_text(s, shape);
         printf("%-10s %-9s %-14s %10llu %7zu %4u %4u %3u %3u %13zu %13zu %11zu %11zu\n", node->name, step_name(s, node), shape,
                (unsigned long long)(is_linear ? sotto_node_macs(&n->model, node) : 0), s->sign ? s->units : 0, s->l, s->k, s->truncation.f,
-               s->sign ? s->sign_window.k - s->sign_window.j : 0, is_linear ? linear->request_bytes : u->matrix_bytes + u->choice_bytes,
-               is_linear ? linear->answer_bytes : u->correction_bytes + u->table_bytes, u->reply_bytes, u->offer_bytes);
+               s->sign ? s->sign_window.k - s->sign_window.j : 0, is_linear ? linear->request_bytes : u->bytes.matrix + u->bytes.choice,
+               is_linear ? linear->answer_bytes : u->bytes.correction + u->bytes.table, u->bytes.reply, u->bytes.offer);
     }
 }
 
@@ -135,10 +135,10 @@ static void json_layer(json *j, const sotto_network *n, const sotto_terms *t, si
         json_int(j, "k", s->k);
         json_int(j, "f", s->truncation.f);
         json_int(j, "u", s->sign ? s->sign_window.k - s->sign_window.j : 0);
-        json_int(j, "prepare_bytes_out", (long long)(u->matrix_bytes + u->choice_bytes));
-        json_int(j, "prepare_bytes_in", (long long)(u->correction_bytes + u->table_bytes));
-        json_int(j, "infer_bytes_out", (long long)u->reply_bytes);
-        json_int(j, "infer_bytes_in", (long long)u->offer_bytes);
+        json_int(j, "prepare_bytes_out", (long long)(u->bytes.matrix + u->bytes.choice));
+        json_int(j, "prepare_bytes_in", (long long)(u->bytes.correction + u->bytes.table));
+        json_int(j, "infer_bytes_out", (long long)u->bytes.reply);
+        json_int(j, "infer_bytes_in", (long long)u->bytes.offer);
     }
     json_close(j, '}');
 }

@@ -9,7 +9,11 @@ static const struct command {
     const char *summary;
 } commands[] = {
     {"train", cmd_train, "train a network, quantise it, choose its HE parameters, save it"},
+    {"quantise", cmd_quantise, "from a trained network to one that can be served: scales, widths, HE parameters"},
+    {"import", cmd_import, "read a trained network from an ONNX file"},
+    {"export", cmd_export, "write the network of a model as ONNX"},
     {"inspect", cmd_inspect, "table of layers: shapes, rings, HE parameters, predicted bytes"},
+    {"plan", cmd_plan, "choose HE parameters, tiles, OTs and signs for a machine and a network"},
     {"eval", cmd_eval, "accuracy on a data set: float, fixed point, private"},
     {"serve", cmd_serve, "serve a model to clients over TCP"},
     {"infer", cmd_infer, "classify images with a server's model, privately"},

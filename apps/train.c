@@ -1,15 +1,15 @@
 #include <errno.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "apps/commands.h"
-#include "lib/mem.h"
+#include "apps/quantise.h"
+#include "apps/train_log.h"
 #include "lib/prg.h"
 #include "lib/rng.h"
-#include "nn/model/deploy.h"
 #include "nn/model/weights.h"
-#include "nn/plain/calibrate.h"
 #include "nn/train/train.h"
 
 static volatile sig_atomic_t interrupted;
@@ -20,56 +20,94 @@ static void on_interrupt(int signal_number)
     interrupted = 1;
 }
 
-static const char *arch, *data = "fashion", *out, *from;
+static const char *arch, *data = "fashion", *out, *init, *save_float, *teacher_prefix, *steps, *log_path, *plot;
 static sotto_train_options options;
-static sotto_calibration calibration;
-static unsigned calibrate_images = 500, seed = 1;
-static int as_json, no_flip;
+static quantise_options quantisation;
+static unsigned calibrate_images, seed = 1, held_out, schedule, optimiser;
+static double rate;
+static int as_json, no_flip, no_nesterov, qat;
 
 static const cli_option option_table[] = {
-    {"arch", CLI_STRING, &arch, "FILE", "architecture to train (text; see nn/model/text.h)", 0, 0},
-    {"from", CLI_STRING, &from, "PREFIX", "do not train: quantise the weights of a saved model anew", 0, 0},
-    {"data", CLI_STRING, &data, "SET", "fashion, fashion:FOLDER or cifar10:FOLDER", 0, 0},
+    {"arch", CLI_STRING, &arch, "NAME|FILE", "architecture to train: a name, or a file (text; see nn/model/text.h)", 0, 0},
+    {"init", CLI_STRING, &init, "PREFIX", "train the weights of a saved network further", 0, 0},
+    {"data", CLI_STRING, &data, "SET", "fashion, mnist, cifar10 or cifar100, or SET:FOLDER", 0, 0},
     {"out", CLI_STRING, &out, "PREFIX", "writes PREFIX.sotto (public) and PREFIX.weights (private)", 0, 0},
+    {"save-float", CLI_STRING, &save_float, "PREFIX", "also saves the network before it is folded and quantised, for --init", 0, 0},
     {"epochs", CLI_UINT, &options.epochs, "N", "passes over the data", 1, 10000},
     {"batch", CLI_UINT, &options.batch, "N", "images per step", 1, 4096},
-    {"rate", CLI_REAL, &options.rate, "R", "learning rate at the start; falls along a cosine", 1e-9, 99},
-    {"momentum", CLI_REAL, &options.momentum, "M", "Nesterov momentum", 0, 0.9999},
-    {"weight-decay", CLI_REAL, &options.weight_decay, "D", "on weights, not on biases", 0, 0.9999},
-    {"shift", CLI_UINT, &options.shift, "N", "augmentation: shift by up to N pixels", 0, 64},
+    {"rate", CLI_REAL, &rate, "R", "largest learning rate; 0: 0.01, for adam 0.001", 0, 99},
+    {"schedule", CLI_CHOICE, &schedule, "cosine|step|constant", OT_HELP "how the rate falls", 0, 0},
+    {"steps", CLI_STRING, &steps, "E,E,...", "epochs after which --schedule step lowers the rate", 0, 0},
+    {"factor", CLI_REAL, &options.schedule.factor, "F", "by which it does", 1e-6, 1},
+    {"warmup", CLI_REAL, &options.schedule.warmup, "E", "epochs over which the rate rises from 0", 0, 9999},
+    {"optimiser", CLI_CHOICE, &optimiser, "sgd|adam", "sgd: with momentum; adam: decoupled weight decay", 0, 0},
+    {"momentum", CLI_REAL, &options.optimiser.momentum, "M", "of sgd; beta1 of adam", 0, 0.9999},
+    {"no-nesterov", CLI_FLAG, &no_nesterov, "", "plain momentum", 0, 0},
+    {"weight-decay", CLI_REAL, &options.optimiser.weight_decay, "D", "on the weights of conv and dense layers alone", 0, 0.9999},
+    {"clip", CLI_REAL, &options.optimiser.clip, "N", "largest norm of the gradient; 0: any", 0, 1e9},
+    {"shift", CLI_UINT, &options.augment.shift, "N", "augmentation: shift by up to N pixels (random crop of the padded image)", 0, 64},
     {"no-flip", CLI_FLAG, &no_flip, "", "augmentation: do not mirror", 0, 0},
+    {"cutout", CLI_UINT, &options.augment.cutout, "N", "augmentation: leave out a random square of N pixels a side", 0, 1024},
+    {"smoothing", CLI_REAL, &options.loss.smoothing, "S", "of labels: share spread over all classes", 0, 0.9999},
+    {"teacher", CLI_STRING, &teacher_prefix, "PREFIX", "distillation: a trained network with the same input and classes", 0, 0},
+    {"temperature", CLI_REAL, &options.loss.temperature, "T", "of distillation", 0.001, 1000},
+    {"distill", CLI_REAL, &options.loss.distill, "W", "share of the distillation loss; 1 - W is the labels'", 0, 1},
+    {"ema", CLI_REAL, &options.ema, "D", "end with a moving average of the weights, decay D a step, as 0.999; 0: off", 0, 0.999999},
+    {"qat", CLI_FLAG, &qat, "", "quantisation-aware: passes see weights of --weight-bits; wants --init with a quantised network", 0, 0},
+    {"validate", CLI_UINT, &held_out, "N", "hold out N training images, accuracy on them after each epoch", 0, 1e9},
+    {"best", CLI_FLAG, &options.best, "", "end with the epoch that was best on the images held out", 0, 0},
+    {"checkpoint", CLI_STRING, &options.checkpoint, "FILE", "keep the state of the training there", 0, 0},
+    {"checkpoint-epochs", CLI_UINT, &options.checkpoint_epochs, "N", "every N epochs; 0: not so", 0, 10000},
+    {"checkpoint-minutes", CLI_REAL, &options.checkpoint_minutes, "M", "and every M minutes; 0: not so", 0, 1e6},
+    {"resume", CLI_STRING, &options.resume, "FILE", "go on from a checkpoint, with the options that the training began with", 0, 0},
+    {"log", CLI_STRING, &log_path, "FILE", "CSV with a row for each epoch", 0, 0},
+    {"plot", CLI_STRING, &plot, "FILE.svg", "draws accuracy, loss and rate at the end (gnuplot)", 0, 0},
     {"seed", CLI_UINT, &seed, "N", "of weights, order and augmentation: same seed, threads and machine, same network", 0, 4294967295.0},
     {"threads", CLI_UINT, &options.threads, "N", "0: one per CPU", 0, 1024},
     {"calibrate", CLI_UINT, &calibrate_images, "N", "training images that set scales and widths", 1, 1000000},
-    {"weight-bits", CLI_UINT, &calibration.weight_bits, "N", "of each weight, with its sign", 2, 16},
-    {"value-bits", CLI_UINT, &calibration.value_bits, "N", "of what a unit puts out", 2, 16},
-    {"sign-bits", CLI_UINT, &calibration.sign_bits, "N", "that enter the sign of a ReLU; above 8 needs --sign circuit", 2, 49},
-    {"margin", CLI_REAL, &calibration.margin, "X", "a width holds X times the largest value seen", 0.01, 1024},
+    {"weight-bits", CLI_UINT, &quantisation.calibration.weight_bits, "N", "of each weight, with its sign", 2, 16},
+    {"value-bits", CLI_UINT, &quantisation.calibration.value_bits, "N", "of what a unit puts out", 2, 16},
+    {"sign-bits", CLI_UINT, &quantisation.calibration.sign_bits, "N", "that enter the sign of a ReLU; above 8 needs --sign circuit", 2, 49},
+    {"margin", CLI_REAL, &quantisation.calibration.margin, "X", "a width holds X times the largest value seen", 0.01, 1024},
     {"json", CLI_FLAG, &as_json, "", "report as JSON", 0, 0},
 };
 
 static const cli_command command = {"train", "", "Trains a network on a data set, folds and quantises it, chooses its HE parameters and saves both parts.",
                                     option_table, sizeof option_table / sizeof *option_table, 0, 0};
 
+/* ---- progress ------------------------------------------------------------------------------------------------------- */
+
+typedef struct watch {
+    train_log log;
+    sotto_train_progress last;
+    int log_failed;
+} watch;
+
 static int on_progress(void *ctx, const sotto_train_progress *p)
 {
-    (void)ctx;
-    char what[96];
-    snprintf(what, sizeof what, "epoch %u of %u, loss %.4f, images", p->epoch, p->epochs, p->loss);
+    watch *w = ctx;
+    char what[128], validation[64] = "";
+    w->last = *p;
+    snprintf(what, sizeof what, "epoch %u of %u, loss %.4f, accuracy %.2f %%, %.0f images/s, %.0f min left, images", p->epoch, p->epochs, p->loss,
+             100.0 * p->accuracy, p->images_per_second, p->seconds_left / 60.0);
     cli_progress(what, p->images, p->of_images);
     if (p->epoch_done) {
         cli_progress_end();
-        fprintf(stderr, "epoch %u of %u: loss %.4f, accuracy %.2f %%, %.0f images/s, %.0f s\n", p->epoch, p->epochs, p->loss, 100.0 * p->accuracy,
-                p->images_per_second, p->seconds);
+        if (p->validation >= 0.0) {
+            snprintf(validation, sizeof validation, ", held out %.2f %%%s", 100.0 * p->validation, p->best_epoch == p->epoch ? " (best)" : "");
+        }
+        fprintf(stderr, "epoch %u of %u: loss %.4f, accuracy %.2f %%%s, rate %.4g, %.0f images/s, %.0f s, %.0f min left\n", p->epoch, p->epochs, p->loss,
+                100.0 * p->accuracy, validation, p->rate, p->images_per_second, p->seconds, p->seconds_left / 60.0);
+        const train_row row = {p->epoch, p->rate, p->loss, p->accuracy, p->validation, p->images_per_second, p->seconds};
+        if (train_log_add(&w->log, &row) != SOTTO_OK && !w->log_failed) {
+            fprintf(stderr, "sotto train: %s; training goes on\n", sotto_error_message());
+            w->log_failed = 1;
+        }
     }
     return interrupted;
 }
 
-static void on_calibration(void *ctx, size_t done, size_t total)
-{
-    (void)ctx;
-    cli_progress("calibration, images", done, total);
-}
+/* ---- what to train -------------------------------------------------------------------------------------------------- */
 
 /* Weights start from a generator of the seed, so that a training can be repeated. They are replaced by trained ones; nothing secret is drawn from it. */
 static int start_weights(sotto_model *m)
@@ -80,30 +118,66 @@ static int start_weights(sotto_model *m)
     return sotto_model_init_weights(m, &rng);
 }
 
-static int load(sotto_model *m)
+static void clear_plan(sotto_model *m)
+{
+    for (size_t i = 0; i < m->node_count; i++) {
+        m->nodes[i].plan = (sotto_node_plan){0};
+    }
+}
+
+static int load_pair(sotto_model *m, const char *prefix)
 {
     model_paths paths;
-    if (from == NULL) {
-        const int status = sotto_model_load(m, arch, NULL);
-        return status == SOTTO_OK ? start_weights(m) : status;
-    }
-    const int status = model_paths_of(&paths, from);
+    const int status = model_paths_of(&paths, prefix);
     return status == SOTTO_OK ? sotto_model_load(m, paths.public_part, paths.weights) : status;
 }
 
-/* What would otherwise fail after hours of training, when the result is saved. */
-static int check_out(const char *path)
+static int load(sotto_model *m)
 {
+    char path[ARCH_PATH_MAX];
+    int status;
+    if (arch == NULL) {
+        status = load_pair(m, init);
+        clear_plan(m);
+        return status;
+    }
+    status = arch_path(path, arch);
+    if (status == SOTTO_OK) {
+        status = sotto_model_load(m, path, NULL);
+    }
+    if (status == SOTTO_OK) {
+        status = labels_from_set(m, data);
+    }
+    return status == SOTTO_OK ? start_weights(m) : status;
+}
+
+/* What would otherwise fail after hours of training, when something is saved. */
+static int check_folder(const char *option, const char *path)
+{
+    if (path == NULL) {
+        return SOTTO_OK;
+    }
     const char *slash = strrchr(path, '/');
     char folder[sizeof((model_paths *)0)->public_part];
     snprintf(folder, sizeof folder, "%.*s", slash == NULL ? 1 : (int)(slash - path) + 1, slash == NULL ? "." : path);
     if (access(folder, W_OK | X_OK) != 0) {
-        return sotto_fail(SOTTO_ERR_IO, "%s: nothing can be saved there: %s; make the folder or choose another --out", folder, strerror(errno));
+        return sotto_fail(SOTTO_ERR_IO, "%s: nothing can be saved there: %s; make the folder or choose another --%s", folder, strerror(errno), option);
     }
     return SOTTO_OK;
 }
 
-/* Calibration reads images of the input's shape without looking at how large they are. */
+static int check_folders(void)
+{
+    const struct {
+        const char *option, *path;
+    } places[] = {{"out", out}, {"save-float", save_float}, {"checkpoint", options.checkpoint}, {"log", log_path}, {"plot", plot}};
+    int status = SOTTO_OK;
+    for (size_t i = 0; i < sizeof places / sizeof *places && status == SOTTO_OK; i++) {
+        status = check_folder(places[i].option, places[i].path);
+    }
+    return status;
+}
+
 static int check_shape(const sotto_model *m, const sotto_dataset *set)
 {
     const sotto_shape a = m->nodes[0].shape, b = set->shape;
@@ -114,23 +188,123 @@ static int check_shape(const sotto_model *m, const sotto_dataset *set)
     return SOTTO_OK;
 }
 
-/* The plan from calibration, and an id of its own: the plan is part of what client and server must agree on. */
-static int quantise(sotto_model *m, const sotto_dataset *set)
+/* Folding a batch norm after training would take the weights off the grid that was trained for. */
+static int check_deployed(const sotto_model *m)
 {
-    const size_t count = calibrate_images < set->count ? calibrate_images : set->count;
-    const sotto_rng rng = sotto_rng_system();
-    int status = sotto_model_deploy(m);
-    if (status == SOTTO_OK) {
-        status = sotto_calibrate(m, &calibration, set->images, count, on_calibration, NULL);
+    for (size_t i = 0; i < m->node_count; i++) {
+        if (m->nodes[i].op == SOTTO_OP_BATCHNORM) {
+            return sotto_fail(SOTTO_ERR_MISMATCH, "--qat: node %s of %s is a batch norm; train without --qat first, then give --init the quantised network",
+                              m->nodes[i].name, m->name);
+        }
     }
-    cli_progress_end();
-    if (status == SOTTO_OK) {
-        status = sotto_network_choose_he(m);
-    }
-    return status == SOTTO_OK ? sotto_rng_fill(&rng, m->id, sizeof m->id) : status;
+    return SOTTO_OK;
 }
 
-static void report(const sotto_model *m, const model_paths *paths, double train_accuracy, double test_accuracy)
+/* "80,120" */
+static int parse_steps(const char *text)
+{
+    const char *p = text;
+    for (size_t i = 0; i < SOTTO_SCHEDULE_STEPS; i++) {
+        char *end;
+        const unsigned long value = strtoul(p, &end, 10);
+        if (end == p || *p < '0' || *p > '9' || value < 1 || value > 10000 || (*end != ',' && *end != '\0')) {
+            break;
+        }
+        options.schedule.steps[i] = (unsigned)value;
+        if (*end == '\0') {
+            return 1;
+        }
+        p = end + 1;
+    }
+    return 0;
+}
+
+/* From the variables of the option table; CLI_OK or the exit code. */
+static int settle_options(void)
+{
+    if (out == NULL || (arch == NULL) == (init == NULL)) {
+        return cli_misuse(&command, "give --out PREFIX, and either --arch NAME or --init PREFIX; sotto quantise quantises anew");
+    }
+    if (steps != NULL && !parse_steps(steps)) {
+        return cli_misuse(&command, "--steps %s; expected up to %d epochs, as 80,120", steps, SOTTO_SCHEDULE_STEPS);
+    }
+    if ((schedule == SOTTO_SCHEDULE_STEP) != (steps != NULL)) {
+        return cli_misuse(&command, "--schedule step and --steps go together");
+    }
+    options.schedule.kind = (sotto_schedule_kind)schedule;
+    options.optimiser.kind = (sotto_optimiser_kind)optimiser;
+    options.schedule.rate = rate > 0.0 ? rate : optimiser == SOTTO_OPTIMISER_ADAM ? 0.001 : 0.01;
+    options.optimiser.nesterov = !no_nesterov;
+    options.augment.flip = !no_flip;
+    options.seed = seed;
+    options.validate = held_out;
+    quantisation.images = calibrate_images;
+    if (qat) {
+        options.weight_bits = quantisation.calibration.weight_bits;
+        quantisation.calibration.equalise = 0; /* the weights are on the grid that was trained for */
+    }
+    return CLI_OK;
+}
+
+/* ---- the work ------------------------------------------------------------------------------------------------------- */
+
+static int train(sotto_model *m, const sotto_dataset *set, watch *w)
+{
+    sotto_model teacher = {0};
+    int status = train_log_open(&w->log, log_path, options.resume != NULL);
+    if (status == SOTTO_OK && teacher_prefix != NULL) {
+        status = load_pair(&teacher, teacher_prefix);
+        options.teacher = &teacher;
+    }
+    if (status == SOTTO_OK) {
+        signal(SIGINT, on_interrupt);
+        signal(SIGTERM, on_interrupt);
+        status = sotto_train(m, set, &options, on_progress, w);
+        signal(SIGINT, SIG_DFL);
+        signal(SIGTERM, SIG_DFL);
+        cli_progress_end();
+    }
+    if (status == SOTTO_OK && interrupted) {
+        fprintf(stderr, "stopped early; the network is saved as it is%s\n", options.checkpoint == NULL ? "" : ", --resume goes on from the checkpoint");
+    }
+    if (status == SOTTO_OK && plot != NULL && train_log_plot(&w->log, plot) != SOTTO_OK) {
+        fprintf(stderr, "sotto train: %s\n", sotto_error_message()); /* the network is worth more than its plot */
+    }
+    sotto_model_free(&teacher);
+    options.teacher = NULL;
+    return status;
+}
+
+static int save_trained(sotto_model *m, const char *prefix)
+{
+    const sotto_rng rng = sotto_rng_system();
+    model_paths paths;
+    int status = model_paths_of(&paths, prefix);
+    if (status == SOTTO_OK) {
+        status = sotto_rng_fill(&rng, m->id, sizeof m->id);
+    }
+    return status == SOTTO_OK ? sotto_model_save(m, paths.public_part, paths.weights) : status;
+}
+
+/* A training is not lost because its network cannot be quantised. */
+static int finish(sotto_model *m, const sotto_dataset *set, const model_paths *paths)
+{
+    int status = save_float == NULL ? SOTTO_OK : save_trained(m, save_float);
+    if (status != SOTTO_OK) {
+        return status;
+    }
+    status = quantise_model(m, set, &quantisation);
+    if (status == SOTTO_OK) {
+        return sotto_model_save(m, paths->public_part, paths->weights);
+    }
+    char why[512];
+    snprintf(why, sizeof why, "%s", sotto_error_message());
+    clear_plan(m);
+    const int saved = save_trained(m, out);
+    return saved == SOTTO_OK ? sotto_fail(status, "trained and saved as %s, but not quantised: %s", paths->public_part, why) : saved;
+}
+
+static void report(const sotto_model *m, const model_paths *paths, const sotto_train_progress *last, double train_accuracy, double test_accuracy)
 {
     if (as_json) {
         json j;
@@ -141,6 +315,13 @@ static void report(const sotto_model *m, const model_paths *paths, double train_
         json_string(&j, "weights", paths->weights);
         json_real(&j, "train_accuracy", train_accuracy);
         json_real(&j, "test_accuracy", test_accuracy);
+        if (last->epoch > 0) {
+            json_int(&j, "epochs", last->epoch);
+            json_int(&j, "best_epoch", last->best_epoch);
+            json_real(&j, "loss", last->loss);
+            json_real(&j, "images_per_second", last->images_per_second);
+            json_real(&j, "seconds", last->seconds);
+        }
         json_close(&j, '}');
     } else {
         printf("%s: float accuracy %.2f %% of the training images, %.2f %% of the test images\nwritten: %s (public), %s (private)\n", m->name,
@@ -153,25 +334,29 @@ int cmd_train(int argc, char **argv)
     const char *args[1];
     int arg_count, code;
     options = sotto_train_default();
-    calibration = sotto_calibration_default();
+    quantisation = quantise_default();
+    calibrate_images = (unsigned)quantisation.images;
     if (!cli_parse(&command, argc, argv, args, &arg_count, &code)) {
         return code;
     }
-    if (out == NULL || (arch == NULL) == (from == NULL)) {
-        return cli_misuse(&command, "give --out PREFIX, and either --arch FILE or --from PREFIX");
+    code = settle_options();
+    if (code != CLI_OK) {
+        return code;
     }
-    options.seed = seed;
-    options.flip = !no_flip;
     sotto_model m = {0};
     sotto_dataset set = {0}, test = {0};
     model_paths paths;
+    watch w = {0};
     double accuracy[2] = {0.0, 0.0};
     int status = model_paths_of(&paths, out);
     if (status == SOTTO_OK) {
-        status = check_out(paths.public_part);
+        status = check_folders();
     }
     if (status == SOTTO_OK) {
         status = load(&m);
+    }
+    if (status == SOTTO_OK && qat) {
+        status = check_deployed(&m);
     }
     if (status == SOTTO_OK) {
         status = dataset_open(&set, data, 1);
@@ -185,17 +370,8 @@ int cmd_train(int argc, char **argv)
     if (status == SOTTO_OK) {
         status = check_shape(&m, &test);
     }
-    if (status == SOTTO_OK && from == NULL) {
-        signal(SIGINT, on_interrupt);
-        status = sotto_train(&m, &set, &options, on_progress, NULL);
-        signal(SIGINT, SIG_DFL);
-        cli_progress_end();
-        if (interrupted) {
-            fprintf(stderr, "stopped early; the network is saved as it is\n");
-        }
-    }
     if (status == SOTTO_OK) {
-        status = quantise(&m, &set);
+        status = train(&m, &set, &w);
     }
     if (status == SOTTO_OK) {
         status = sotto_evaluate_float(&accuracy[0], &m, &set, 10000, options.threads);
@@ -204,11 +380,12 @@ int cmd_train(int argc, char **argv)
         status = sotto_evaluate_float(&accuracy[1], &m, &test, 0, options.threads);
     }
     if (status == SOTTO_OK) {
-        status = sotto_model_save(&m, paths.public_part, paths.weights);
+        status = finish(&m, &set, &paths);
     }
     if (status == SOTTO_OK) {
-        report(&m, &paths, accuracy[0], accuracy[1]);
+        report(&m, &paths, &w.last, accuracy[0], accuracy[1]);
     }
+    train_log_free(&w.log);
     sotto_model_free(&m);
     sotto_dataset_free(&set);
     sotto_dataset_free(&test);

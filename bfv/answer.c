@@ -1,5 +1,7 @@
 #include "bfv/answer.h"
 
+#include <string.h>
+
 #include "bfv/internal.h"
 #include "lib/mem.h"
 #include "ring/poly.h"
@@ -42,21 +44,24 @@ size_t sotto_bfv_answer_bytes(const sotto_bfv_params *p, size_t wanted)
            sotto_packed_bytes(wanted, log_t(p) + SOTTO_ANSWER_B_EXTRA);
 }
 
-/* All of index below n and no two equal: a coefficient sent twice would be flooded twice, and the average tells more. */
-static int check_index(const sotto_bfv_params *p, const uint32_t *index, size_t wanted)
+/* All of index below n and no two equal: a coefficient sent twice would be flooded twice, and the average tells more. seen: n bytes. */
+static int check_index(const sotto_bfv_params *p, const uint32_t *index, size_t wanted, uint8_t *seen)
 {
     uint32_t n = sotto_bfv_n(p);
-    uint8_t *seen = sotto_calloc(n, 1);
-    if (seen == NULL)
-        return sotto_fail(SOTTO_ERR_MEMORY, "no memory for an answer");
+    memset(seen, 0, n);
     size_t i = 0;
     while (i < wanted && index[i] < n && !seen[index[i]])
         seen[index[i++]] = 1;
-    sotto_free(seen);
     if (i < wanted)
         return sotto_fail(SOTTO_ERR_ARG, "wanted coefficient %zu is %lu: expected distinct ones below %lu", i,
                           (unsigned long)index[i], (unsigned long)n);
     return SOTTO_OK;
+}
+
+/* Writing: the coins and, once these are used up, what is switched down in their place; the flood; the wanted coefficients. Reading: a and its product, b, two transforms. */
+size_t sotto_bfv_answer_room(const sotto_bfv_params *p, size_t wanted)
+{
+    return sotto_bfv_coins_words(p) + (sotto_rns_count(sotto_bfv_rns(p)) + 2) * wanted;
 }
 
 /* x[limb][i] = c0[limb][index[i]] - x[limb][i] + F_i, F_i centred: sum[i] less its middle. */
@@ -75,12 +80,12 @@ static void mask_and_flood(uint64_t *x, const sotto_bfv_params *p, const uint64_
     }
 }
 
-int sotto_bfv_answer_write(sotto_writer *w, const sotto_bfv_params *p, const sotto_bfv_public_key *pk,
-                           const sotto_bfv_answer_plan *plan, sotto_bfv_ct *acc, const uint32_t *index,
-                           const uint64_t *mask, size_t wanted, const sotto_rng *rng)
+int sotto_bfv_answer_write_in(sotto_writer *w, const sotto_bfv_params *p, const sotto_bfv_public_key *pk,
+                              const sotto_bfv_answer_plan *plan, sotto_bfv_ct *acc, const uint32_t *index,
+                              const uint64_t *mask, size_t wanted, const sotto_rng *rng, uint64_t *room)
 {
     const sotto_rns *rns = sotto_bfv_rns(p);
-    const size_t n = sotto_bfv_n(p), limbs = sotto_rns_count(rns);
+    const size_t n = sotto_bfv_n(p);
     const unsigned l = log_t(p);
     int status = w->status;
     if (status == SOTTO_OK)
@@ -90,7 +95,7 @@ int sotto_bfv_answer_write(sotto_writer *w, const sotto_bfv_params *p, const sot
     if (status == SOTTO_OK && !acc->ntt)
         status = sotto_fail(SOTTO_ERR_ARG, "answer from a ciphertext in coefficient form: NTT form is needed");
     if (status == SOTTO_OK)
-        status = check_index(p, index, wanted);
+        status = check_index(p, index, wanted, (uint8_t *)room);
     if (status == SOTTO_OK)
         status = sotto_bfv_check_message(p, mask, wanted);
     if (status == SOTTO_OK && w->cap - w->pos < sotto_bfv_answer_bytes(p, wanted))
@@ -99,14 +104,12 @@ int sotto_bfv_answer_write(sotto_writer *w, const sotto_bfv_params *p, const sot
     if (status != SOTTO_OK)
         return status;
 
-    uint64_t *x = sotto_calloc(limbs * wanted, sizeof *x);
-    uint64_t *switched = sotto_calloc(n, sizeof *switched);
-    sotto_u128 *sum = sotto_calloc(wanted, sizeof *sum);
+    /* The room is aligned, as all memory of sotto_calloc, and n is even: so are words of 128 bits behind the coins. */
+    uint64_t *switched = room, *x = room + sotto_bfv_coins_words(p);
+    sotto_u128 *sum = (sotto_u128 *)(void *)x;
     sotto_block seed = {{0, 0}};
-    if (x == NULL || switched == NULL || sum == NULL)
-        status = sotto_fail(SOTTO_ERR_MEMORY, "no memory for an answer");
-    if (status == SOTTO_OK)
-        status = sotto_bfv_rerandomise(acc, p, pk, rng);
+    x += 2 * wanted;
+    status = sotto_bfv_rerandomise(acc, p, pk, rng, room);
     if (status == SOTTO_OK)
         status = sotto_rng_fill(rng, &seed, sizeof seed);
     if (status == SOTTO_OK) {
@@ -122,9 +125,18 @@ int sotto_bfv_answer_write(sotto_writer *w, const sotto_bfv_params *p, const sot
         sotto_write_packed(w, switched, wanted, l + SOTTO_ANSWER_B_EXTRA);
     }
     sotto_wipe(&seed, sizeof seed);
-    sotto_free_secret(sum, wanted, sizeof *sum);
-    sotto_free(switched);
-    sotto_free_secret(x, limbs * wanted, sizeof *x);
+    return status;
+}
+
+int sotto_bfv_answer_write(sotto_writer *w, const sotto_bfv_params *p, const sotto_bfv_public_key *pk,
+                           const sotto_bfv_answer_plan *plan, sotto_bfv_ct *acc, const uint32_t *index,
+                           const uint64_t *mask, size_t wanted, const sotto_rng *rng)
+{
+    const size_t words = sotto_bfv_answer_room(p, wanted);
+    uint64_t *room = sotto_calloc(words, sizeof *room);
+    const int status = room == NULL ? sotto_fail(SOTTO_ERR_MEMORY, "no memory for an answer")
+                                    : sotto_bfv_answer_write_in(w, p, pk, plan, acc, index, mask, wanted, rng, room);
+    sotto_free_secret(room, words, sizeof *room);
     return status;
 }
 
@@ -168,8 +180,8 @@ static void multiply_by_secret(uint64_t *product, const sotto_bfv_params *p, con
         product[i] = lift_two(work[i], work[n + i], m0, m1, q0_inverse);
 }
 
-int sotto_bfv_answer_read(uint64_t *out, const sotto_bfv_params *p, const sotto_bfv_secret_key *sk, sotto_reader *r,
-                          const uint32_t *index, size_t wanted)
+int sotto_bfv_answer_read_in(uint64_t *out, const sotto_bfv_params *p, const sotto_bfv_secret_key *sk, sotto_reader *r,
+                             const uint32_t *index, size_t wanted, uint64_t *room)
 {
     const size_t n = sotto_bfv_n(p);
     const unsigned l = log_t(p), a_bits = l + SOTTO_ANSWER_A_EXTRA, b_bits = l + SOTTO_ANSWER_B_EXTRA;
@@ -179,7 +191,7 @@ int sotto_bfv_answer_read(uint64_t *out, const sotto_bfv_params *p, const sotto_
     if (status == SOTTO_OK)
         status = sotto_bfv_check_key(p, sk);
     if (status == SOTTO_OK)
-        status = check_index(p, index, wanted);
+        status = check_index(p, index, wanted, (uint8_t *)room);
     if (status != SOTTO_OK)
         return status;
     if (sotto_reader_left(r) < sotto_bfv_answer_bytes(p, wanted)) {
@@ -188,15 +200,12 @@ int sotto_bfv_answer_read(uint64_t *out, const sotto_bfv_params *p, const sotto_
                           sotto_bfv_answer_bytes(p, wanted));
     }
 
-    uint64_t *work = sotto_calloc(4 * n, sizeof *work); /* a and the product, b, two transforms */
-    if (work == NULL)
-        return sotto_fail(SOTTO_ERR_MEMORY, "no memory for an answer");
-    uint64_t *a = work, *b = work + n;
+    uint64_t *a = room, *b = room + n;
     sotto_read_packed(r, a, n, a_bits);
     sotto_read_packed(r, b, wanted, b_bits);
     status = r->status;
     if (status == SOTTO_OK) {
-        multiply_by_secret(a, p, sk, a, a_bits, work + 2 * n);
+        multiply_by_secret(a, p, sk, a, a_bits, room + 2 * n);
         /* round(phase / 2^9) mod 2^l with phase = b 2^5 + a s mod 2^(l + 9). */
         for (size_t i = 0; i < wanted; i++) {
             uint64_t phase = (b[i] << (SOTTO_ANSWER_A_EXTRA - SOTTO_ANSWER_B_EXTRA)) + a[index[i]];
@@ -205,6 +214,16 @@ int sotto_bfv_answer_read(uint64_t *out, const sotto_bfv_params *p, const sotto_
     } else {
         status = sotto_fail(SOTTO_ERR_FORMAT, "answer: padding bits that are not zero");
     }
-    sotto_free_secret(work, 4 * n, sizeof *work);
+    return status;
+}
+
+int sotto_bfv_answer_read(uint64_t *out, const sotto_bfv_params *p, const sotto_bfv_secret_key *sk, sotto_reader *r,
+                          const uint32_t *index, size_t wanted)
+{
+    const size_t words = sotto_bfv_answer_room(p, wanted);
+    uint64_t *room = sotto_calloc(words, sizeof *room);
+    const int status = room == NULL ? sotto_fail(SOTTO_ERR_MEMORY, "no memory for an answer")
+                                    : sotto_bfv_answer_read_in(out, p, sk, r, index, wanted, room);
+    sotto_free_secret(room, words, sizeof *room);
     return status;
 }

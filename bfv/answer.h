@@ -59,4 +59,14 @@ SOTTO_MUST_CHECK int sotto_bfv_answer_write(sotto_writer *w, const sotto_bfv_par
 SOTTO_MUST_CHECK int sotto_bfv_answer_read(uint64_t *out, const sotto_bfv_params *p, const sotto_bfv_secret_key *sk,
                                            sotto_reader *r, const uint32_t *index, size_t wanted);
 
+/* The same two in the caller's room of sotto_bfv_answer_room(p, wanted) words, for many answers: taking and zeroing memory for each would cost as much as its
+ * transforms do. The room comes from sotto_calloc and is left with secrets: free
+ * it as one. */
+size_t sotto_bfv_answer_room(const sotto_bfv_params *p, size_t wanted);
+SOTTO_MUST_CHECK int sotto_bfv_answer_write_in(sotto_writer *w, const sotto_bfv_params *p, const sotto_bfv_public_key *pk,
+                                               const sotto_bfv_answer_plan *plan, sotto_bfv_ct *acc, const uint32_t *index,
+                                               const uint64_t *mask, size_t wanted, const sotto_rng *rng, uint64_t *room);
+SOTTO_MUST_CHECK int sotto_bfv_answer_read_in(uint64_t *out, const sotto_bfv_params *p, const sotto_bfv_secret_key *sk,
+                                              sotto_reader *r, const uint32_t *index, size_t wanted, uint64_t *room);
+
 #endif

@@ -76,32 +76,22 @@ int sotto_bfv_encrypt_symmetric(sotto_bfv_ct *ct, sotto_block *seed, const sotto
     return status;
 }
 
-/* The randomness of a public-key encryption: n coefficients each. */
+/* The randomness of a public-key encryption: n coefficients each, in the caller's room. */
 typedef struct coins {
     int64_t *u, *e0, *e1;
     uint64_t *u_ntt; /* k * n words */
 } coins;
 
-static void coins_free(coins *c, const sotto_bfv_params *p)
+size_t sotto_bfv_coins_words(const sotto_bfv_params *p)
 {
-    const uint32_t n = sotto_bfv_n(p);
-    sotto_free_secret(c->u, n, sizeof *c->u);
-    sotto_free_secret(c->e0, n, sizeof *c->e0);
-    sotto_free_secret(c->e1, n, sizeof *c->e1);
-    sotto_free_secret(c->u_ntt, sotto_poly_words(sotto_bfv_rns(p)), sizeof *c->u_ntt);
+    return 3 * (size_t)sotto_bfv_n(p) + sotto_poly_words(sotto_bfv_rns(p));
 }
 
-/* On failure c is as coins_free takes it, too. */
-static int coins_draw(coins *c, const sotto_bfv_params *p, const sotto_rng *rng)
+static int coins_draw(coins *c, const sotto_bfv_params *p, const sotto_rng *rng, uint64_t *room)
 {
     const sotto_rns *rns = sotto_bfv_rns(p);
     const uint32_t n = sotto_bfv_n(p);
-    c->u = sotto_calloc(n, sizeof *c->u);
-    c->e0 = sotto_calloc(n, sizeof *c->e0);
-    c->e1 = sotto_calloc(n, sizeof *c->e1);
-    c->u_ntt = sotto_poly_new(rns);
-    if (c->u == NULL || c->e0 == NULL || c->e1 == NULL || c->u_ntt == NULL)
-        return sotto_fail(SOTTO_ERR_MEMORY, "no memory to encrypt");
+    *c = (coins){(int64_t *)room, (int64_t *)room + n, (int64_t *)room + 2 * n, room + 3 * n};
     int status = sotto_sample_ternary(c->u, n, rng);
     if (status == SOTTO_OK)
         status = sotto_sample_error(c->e0, n, rng);
@@ -115,25 +105,23 @@ static int coins_draw(coins *c, const sotto_bfv_params *p, const sotto_rng *rng)
 }
 
 int sotto_bfv_rerandomise(sotto_bfv_ct *ct, const sotto_bfv_params *p, const sotto_bfv_public_key *pk,
-                          const sotto_rng *rng)
+                          const sotto_rng *rng, uint64_t *room)
 {
     const sotto_rns *rns = sotto_bfv_rns(p);
     coins c;
     int status = sotto_bfv_check_ring(p, pk->ring, "public key");
+    if (status == SOTTO_OK)
+        status = coins_draw(&c, p, rng, room);
     if (status != SOTTO_OK)
         return status;
-    status = coins_draw(&c, p, rng);
-    if (status == SOTTO_OK) {
-        sotto_poly_mac_ntt(rns, ct->c0, pk->b, c.u_ntt);
-        sotto_poly_mac_ntt(rns, ct->c1, pk->a, c.u_ntt);
-        sotto_poly_inverse(rns, ct->c0);
-        sotto_poly_inverse(rns, ct->c1);
-        ct->ntt = 0;
-        sotto_poly_add_signed(rns, ct->c0, ct->c0, c.e0);
-        sotto_poly_add_signed(rns, ct->c1, ct->c1, c.e1);
-    }
-    coins_free(&c, p);
-    return status;
+    sotto_poly_mac_ntt(rns, ct->c0, pk->b, c.u_ntt);
+    sotto_poly_mac_ntt(rns, ct->c1, pk->a, c.u_ntt);
+    sotto_poly_inverse(rns, ct->c0);
+    sotto_poly_inverse(rns, ct->c1);
+    ct->ntt = 0;
+    sotto_poly_add_signed(rns, ct->c0, ct->c0, c.e0);
+    sotto_poly_add_signed(rns, ct->c1, ct->c1, c.e1);
+    return SOTTO_OK;
 }
 
 int sotto_bfv_encrypt_public(sotto_bfv_ct *ct, const sotto_bfv_params *p, const sotto_bfv_public_key *pk,
@@ -147,7 +135,8 @@ int sotto_bfv_encrypt_public(sotto_bfv_ct *ct, const sotto_bfv_params *p, const 
     if (status != SOTTO_OK)
         return status;
     coins c;
-    status = coins_draw(&c, p, rng);
+    uint64_t *room = sotto_calloc(sotto_bfv_coins_words(p), sizeof *room);
+    status = room == NULL ? sotto_fail(SOTTO_ERR_MEMORY, "no memory to encrypt") : coins_draw(&c, p, rng, room);
     if (status == SOTTO_OK) {
         sotto_rns_scale_up(rns, ct->c0, n, m, n, sotto_bfv_t(p));
         sotto_poly_add_signed(rns, ct->c0, ct->c0, c.e0);
@@ -158,7 +147,7 @@ int sotto_bfv_encrypt_public(sotto_bfv_ct *ct, const sotto_bfv_params *p, const 
         sotto_poly_mac_ntt(rns, ct->c1, pk->a, c.u_ntt);
         ct->ntt = 1;
     }
-    coins_free(&c, p);
+    sotto_free_secret(room, sotto_bfv_coins_words(p), sizeof *room);
     return status;
 }
 

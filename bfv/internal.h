@@ -19,9 +19,11 @@ SOTTO_MUST_CHECK int sotto_bfv_secret_key_alloc(sotto_bfv_secret_key *sk, const 
 void sotto_bfv_secret_key_finish(sotto_bfv_secret_key *sk, const sotto_bfv_params *p);
 
 /* ct += (b u + e0, a u + e1) with fresh u, e0, e1: a public-key encryption of zero. ct comes in NTT form and leaves in
- * coefficient form, where the two errors are added without a transform of their own. On failure ct is untouched. */
+ * coefficient form, where the two errors are added without a transform of their own. On failure ct is untouched. room:
+ * sotto_bfv_coins_words(p) words, left with secrets. */
 SOTTO_MUST_CHECK int sotto_bfv_rerandomise(sotto_bfv_ct *ct, const sotto_bfv_params *p, const sotto_bfv_public_key *pk,
-                                           const sotto_rng *rng);
+                                           const sotto_rng *rng, uint64_t *room);
+size_t sotto_bfv_coins_words(const sotto_bfv_params *p);
 
 /* ---- products and key switching: only where the parameters have a special prime P --------------------------------------- */
 

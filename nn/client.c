@@ -3,6 +3,7 @@
 #include "lib/mem.h"
 #include "lib/tcp.h"
 #include "nn/model/weights.h"
+#include "nn/plain/fixed.h"
 #include "nn/secure/material.h"
 
 struct sotto_client {
@@ -11,6 +12,7 @@ struct sotto_client {
     sotto_pool *pool;
     sotto_session *session;
     int64_t *x, *logits;
+    int label_only;
 };
 
 sotto_options sotto_options_default(void)
@@ -51,7 +53,8 @@ int sotto_client_connect(sotto_client **out, const char *public_path, const char
     }
     if (status == SOTTO_OK) {
         sotto_tcp_set(&c->chan, chosen.timeout_ms, most + SOTTO_INPUT_SLACK);
-        const sotto_session_env env = {.chan = &c->chan, .rng = sotto_rng_system(), .pool = c->pool,
+        c->label_only = chosen.label_only;
+        const sotto_session_env env = {.chan = &c->chan, .rng = sotto_rng_system(), .pool = c->pool, .label_only = chosen.label_only,
                                        .progress = chosen.progress, .progress_ctx = chosen.ctx};
         status = sotto_session_open(&c->session, &c->network, &env, chosen.sign, chosen.ot);
     }
@@ -78,7 +81,8 @@ size_t sotto_client_prepared(const sotto_client *c)
     return sotto_session_prepared(c->session);
 }
 
-int sotto_client_infer(sotto_client *c, const uint8_t *pixels, size_t len, double *logits)
+/* c->x from the pixels, and an item that is prepared. */
+static int get_ready(sotto_client *c, const uint8_t *pixels, size_t len)
 {
     const sotto_program *p = &c->network.program;
     const sotto_shape in = p->steps[0].shape;
@@ -86,13 +90,37 @@ int sotto_client_infer(sotto_client *c, const uint8_t *pixels, size_t len, doubl
         return sotto_fail(SOTTO_ERR_MISMATCH, "the image has %zu bytes; the model takes %zu: %u x %u pixels, %u channel%s", len, p->input_words,
                           (unsigned)in.h, (unsigned)in.w, (unsigned)in.c, in.c == 1 ? "" : "s");
     }
-    int status = sotto_session_prepared(c->session) > 0 ? SOTTO_OK : sotto_session_prepare(c->session);
+    const int status = sotto_session_prepared(c->session) > 0 ? SOTTO_OK : sotto_session_prepare(c->session);
     if (status == SOTTO_OK) {
         sotto_program_input(p, &c->network.model, c->x, pixels);
+    }
+    return status;
+}
+
+int sotto_client_infer(sotto_client *c, const uint8_t *pixels, size_t len, double *logits)
+{
+    const sotto_program *p = &c->network.program;
+    int status = c->label_only ? sotto_fail(SOTTO_ERR_ARG, "this client asked for labels alone") : get_ready(c, pixels, len);
+    if (status == SOTTO_OK) {
         status = sotto_session_infer(c->session, c->logits, c->x);
     }
     for (size_t i = 0; i < p->output_words && status == SOTTO_OK; i++) {
         logits[i] = (double)c->logits[i] * p->steps[p->step_count - 1].scale;
+    }
+    sotto_wipe(c->x, p->input_words * sizeof *c->x);
+    sotto_wipe(c->logits, p->output_words * sizeof *c->logits);
+    return status;
+}
+
+int sotto_client_label_of(sotto_client *c, const uint8_t *pixels, size_t len, size_t *label)
+{
+    const sotto_program *p = &c->network.program;
+    int status = get_ready(c, pixels, len);
+    if (status == SOTTO_OK && c->label_only) {
+        status = sotto_session_label(c->session, label, c->x);
+    } else if (status == SOTTO_OK) {
+        status = sotto_session_infer(c->session, c->logits, c->x);
+        *label = status == SOTTO_OK ? sotto_argmax_int(c->logits, p->output_words) : 0;
     }
     sotto_wipe(c->x, p->input_words * sizeof *c->x);
     sotto_wipe(c->logits, p->output_words * sizeof *c->logits);

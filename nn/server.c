@@ -124,7 +124,7 @@ static void *serve(void *arg)
     sotto_pool *pool = NULL;
     int status = sotto_pool_new(&pool, s->options.threads);
     if (status == SOTTO_OK) {
-        const sotto_session_env env = {.chan = &own->chan, .rng = sotto_rng_system(), .pool = pool, .items = s->options.items,
+        const sotto_session_env env = {.chan = &own->chan, .rng = sotto_rng_system(), .pool = pool, .label_only = s->options.label_only, .items = s->options.items,
                                        .idle = on_idle, .idle_ctx = own};
         on_idle(own, 0);
         status = sotto_session_serve(&s->serving, &env, &stats);

@@ -29,6 +29,9 @@ typedef struct sotto_options {
     unsigned threads;    /* of a client, or of each client's work in a server; 0: one per CPU */
     unsigned clients;    /* server: served at once, more have to wait; 8 */
     sotto_sign_provider sign; /* client */
+    /* Client: 1: sessions give the label alone, and the client learns nothing else of the logits; costs a garbled circuit an image. Server: 1: clients that ask for logits
+     * are refused. 0. */
+    int label_only;
     sotto_ot_kind ot;         /* client: SOTTO_OT_IKNP or SoftSpoken, of which a larger k sends less and computes more; SOTTO_OT_SOFTSPOKEN4. Not Ferret */
     /* Client: called between the parts of a prepare with parts done and in all. Server: not used. May be NULL. */
     void (*progress)(void *ctx, size_t done, size_t total);
@@ -82,6 +85,8 @@ size_t sotto_client_prepared(const sotto_client *c);
 /* Classifies one image: `len` bytes, channel-major, rows before columns, 0 to 255, as sotto_client_input says (else SOTTO_ERR_MISMATCH, and the session lives). Prepares first
  * when nothing is prepared. logits gets sotto_client_classes values, in the model's real units. */
 SOTTO_MUST_CHECK int sotto_client_infer(sotto_client *c, const uint8_t *pixels, size_t len, double *logits);
+/* The same for the label, the lowest index of the largest logit; also with label_only, where sotto_client_infer gives SOTTO_ERR_ARG. */
+SOTTO_MUST_CHECK int sotto_client_label_of(sotto_client *c, const uint8_t *pixels, size_t len, size_t *label);
 void sotto_client_input(const sotto_client *c, uint32_t *channels, uint32_t *height, uint32_t *width);
 size_t sotto_client_classes(const sotto_client *c);
 /* Name of class i, "" where the model names none. Lives as long as the client. */

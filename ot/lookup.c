@@ -52,8 +52,11 @@ static void write_tables(uint8_t *packed, unsigned u, size_t count, const uint64
 }
 
 /* The widths that the buffers of WORDS_MAX words a unit are made for. */
-static int check_width(unsigned u)
+static int check_table(unsigned u, unsigned k)
 {
+    if (k >= SOTTO_LOOKUP_TABLES) {
+        return sotto_fail(SOTTO_ERR_ARG, "table %u of a sign lookup: there are %u", k, SOTTO_LOOKUP_TABLES);
+    }
     if (u < SOTTO_LOOKUP_U_MIN || u > SOTTO_LOOKUP_U_MAX) {
         return sotto_fail(SOTTO_ERR_ARG, "sign lookup of %u bits: u is 2 to 9; use the circuit for wider signs", u);
     }
@@ -67,9 +70,9 @@ static size_t batch_units(unsigned u)
     return most < UNITS ? most : UNITS;
 }
 
-int sotto_lookup_pads(uint8_t *pads, unsigned u, size_t count, const sotto_ot *ot, uint64_t first, const sotto_block *q)
+int sotto_lookup_pads(uint8_t *pads, unsigned u, unsigned k, size_t count, const sotto_ot *ot, uint64_t first, const sotto_block *q)
 {
-    if (check_width(u) != SOTTO_OK) {
+    if (check_table(u, k) != SOTTO_OK) {
         return SOTTO_ERR_ARG;
     }
     const unsigned bits = u - 1, words = sotto_lookup_words(u);
@@ -79,13 +82,14 @@ int sotto_lookup_pads(uint8_t *pads, unsigned u, size_t count, const sotto_ot *o
     for (size_t done = 0; done < count; done += batch) {
         const size_t n = count - done < batch ? count - done : batch, at = done * bits;
         for (unsigned word = 0; word < words; word++) {
-            if (word % 2 == 0) {
-                sotto_ot_keys_send(ot, first + at, n * bits, (uint16_t)(word / 2), q + at, k0, k1);
+            const unsigned from = k * words + word; /* words of the hashed keys, two in a block */
+            if (word == 0 || from % 2 == 0) {
+                sotto_ot_keys_send(ot, first + at, n * bits, (uint16_t)(from / 2), q + at, k0, k1);
             }
             for (size_t i = 0; i < n; i++) {
                 uint64_t sum = 0;
                 for (unsigned j = 0; j < bits; j++) {
-                    const uint64_t zero = k0[i * bits + j].w[word % 2], one = k1[i * bits + j].w[word % 2];
+                    const uint64_t zero = k0[i * bits + j].w[from % 2], one = k1[i * bits + j].w[from % 2];
                     sum ^= sotto_ct_select(sotto_lookup_index(j, word), one, zero); /* the mask is public */
                 }
                 table[i * words + word] = sum;
@@ -99,9 +103,9 @@ int sotto_lookup_pads(uint8_t *pads, unsigned u, size_t count, const sotto_ot *o
     return SOTTO_OK;
 }
 
-int sotto_lookup_pad(uint64_t *pad, unsigned u, size_t count, const sotto_ot *ot, uint64_t first, const sotto_block *t, const uint64_t *r)
+int sotto_lookup_pad(uint64_t *pad, unsigned u, unsigned k, size_t count, const sotto_ot *ot, uint64_t first, const sotto_block *t, const uint64_t *r)
 {
-    if (check_width(u) != SOTTO_OK) {
+    if (check_table(u, k) != SOTTO_OK) {
         return SOTTO_ERR_ARG;
     }
     static const uint64_t zero[UNITS];
@@ -112,13 +116,14 @@ int sotto_lookup_pad(uint64_t *pad, unsigned u, size_t count, const sotto_ot *ot
     for (size_t done = 0; done < count; done += batch) {
         const size_t n = count - done < batch ? count - done : batch, at = done * bits;
         for (unsigned word = 0; word < words; word++) {
-            if (word % 2 == 0) {
-                sotto_ot_keys_recv(ot, first + at, n * bits, (uint16_t)(word / 2), t + at, key);
+            const unsigned from = k * words + word;
+            if (word == 0 || from % 2 == 0) {
+                sotto_ot_keys_recv(ot, first + at, n * bits, (uint16_t)(from / 2), t + at, key);
             }
             for (size_t i = 0; i < n; i++) {
                 uint64_t sum = 0;
                 for (unsigned j = 0; j < bits; j++) {
-                    sum ^= key[i * bits + j].w[word % 2];
+                    sum ^= key[i * bits + j].w[from % 2];
                 }
                 table[i * words + word] = sum;
             }

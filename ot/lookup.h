@@ -6,8 +6,11 @@
  * oblivious transfer", J. Cryptology 2005, 1-of-H from log H OTs), made from OTs that ran on random choices: with G_j^b the hashed key of OT j for bit b, H bits long, and
  * r the number whose bits are the client's choices, pad z is the xor over j of bit z of G_j^{z_j}, z = 0 .. H - 1. The client can make pad r; any other has a G_j that it does
  * not know. Of the flips f = r xor cl, which the client sends, the server learns nothing, and it puts pad x xor f on entry x, so that entry cl is under pad r.
- * Both parties can therefore make their pads before the client's number is known, and keep H bits and one bit of them. Each OT number is
- * used in one table and x xor f runs through all pads once, so each pad bit is used once.
+ * Both parties can therefore make their pads before the client's number is known, and keep H bits and one bit of them. x xor f runs through all pads once, so each
+ * pad bit is used once.
+ *
+ * Several tables may be read at one index, by the same OTs: table k has words k w .. (k + 1) w - 1 of the hashed keys, of 64 bits
+ * and w = ceil(H / 64), which no other table has. Entry r is then the only one that the client opens of either.
  *
  * OTs are numbered unit-major: bit j of unit i is first + i (u - 1) + j. u: 2 to 9. Packed arrays are those of lib/bytes.h, H bits a unit.
  */
@@ -18,14 +21,15 @@
 
 #define SOTTO_LOOKUP_U_MIN 2u
 #define SOTTO_LOOKUP_U_MAX 9u
+#define SOTTO_LOOKUP_TABLES 2u
 
 /* Bytes of the tables of `count` units, packed: count * 2^(u-1) bits; SIZE_MAX when that overflows. */
 size_t sotto_lookup_table_bytes(unsigned u, size_t count);
 
-/* Server, prepare: all pads, table_bytes, from q. SOTTO_ERR_ARG (u). */
-SOTTO_MUST_CHECK int sotto_lookup_pads(uint8_t *pads, unsigned u, size_t count, const sotto_ot *ot, uint64_t first, const sotto_block *q);
-/* Client, prepare: its pad, words 0 or 1, from t and r (u - 1 bits each). SOTTO_ERR_ARG (u). */
-SOTTO_MUST_CHECK int sotto_lookup_pad(uint64_t *pad, unsigned u, size_t count, const sotto_ot *ot, uint64_t first, const sotto_block *t,
+/* Server, prepare: all pads of table k (0 or 1), table_bytes, from q. SOTTO_ERR_ARG (u, k). */
+SOTTO_MUST_CHECK int sotto_lookup_pads(uint8_t *pads, unsigned u, unsigned k, size_t count, const sotto_ot *ot, uint64_t first, const sotto_block *q);
+/* Client, prepare: its pad of table k, words 0 or 1, from t and r (u - 1 bits each). SOTTO_ERR_ARG (u, k). */
+SOTTO_MUST_CHECK int sotto_lookup_pad(uint64_t *pad, unsigned u, unsigned k, size_t count, const sotto_ot *ot, uint64_t first, const sotto_block *t,
                                       const uint64_t *r);
 /* Server, prepare: the pads in the order of the entries, from the flips (u - 1 bits each; public). In place. */
 void sotto_lookup_turn(uint8_t *pads, unsigned u, size_t count, const uint64_t *flips);

@@ -135,3 +135,31 @@ void sotto_ntt_dot_pair(const sotto_ntt *t, uint64_t *out0, uint64_t *out1, cons
 {
     t->kernels->dot_pair(t, out0, out1, x0, x1, w, terms);
 }
+
+/* Terms whose addresses are kept at a time. */
+#define RUN 64u
+
+void sotto_ntt_dot_pair_grouped(const sotto_ntt *t, uint64_t *out0, uint64_t *out1, sotto_ntt_terms x0, sotto_ntt_terms x1, sotto_ntt_terms w, size_t terms)
+{
+    const uint64_t *a[RUN], *b[RUN], *y[RUN];
+    uint64_t rest0[SOTTO_NTT_GROUP], rest1[SOTTO_NTT_GROUP];
+    sotto_ntt group = *t; /* slots do not depend on each other, so a sum over fewer of them is one of a shorter length */
+    group.n = SOTTO_NTT_GROUP;
+    for (size_t from = 0; from < t->n; from += SOTTO_NTT_GROUP, x0.at += x0.group, x1.at += x1.group, w.at += w.group) {
+        size_t k = 0;
+        do { /* once for no terms: it writes zeros */
+            const size_t run = terms - k < RUN ? terms - k : RUN;
+            for (size_t j = 0; j < run; j++) {
+                a[j] = x0.at + (k + j) * x0.term;
+                b[j] = x1.at + (k + j) * x1.term;
+                y[j] = w.at + (k + j) * w.term;
+            }
+            t->kernels->dot_pair(&group, k == 0 ? out0 + from : rest0, k == 0 ? out1 + from : rest1, a, b, y, run);
+            for (size_t i = 0; k > 0 && i < SOTTO_NTT_GROUP; i++) {
+                out0[from + i] = sotto_mod_add(out0[from + i], rest0[i], t->m.q);
+                out1[from + i] = sotto_mod_add(out1[from + i], rest1[i], t->m.q);
+            }
+            k += run;
+        } while (k < terms);
+    }
+}

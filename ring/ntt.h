@@ -49,4 +49,13 @@ void sotto_ntt_mac(const sotto_ntt *t, uint64_t *acc, const uint64_t *a, const u
 void sotto_ntt_dot_pair(const sotto_ntt *t, uint64_t *out0, uint64_t *out1, const uint64_t *const *x0,
                         const uint64_t *const *x1, const uint64_t *const *w, size_t terms);
 
+/* The same sums over polynomials in pieces: word i of term k is at[k * term + i / G * group + i % G], G = SOTTO_NTT_GROUP. With term = G and group = terms * G all
+ * terms lie side by side, and memory is read in one sweep; with group = G they are polynomials as everywhere else. n is a multiple of G. */
+#define SOTTO_NTT_GROUP 32u
+typedef struct sotto_ntt_terms {
+    const uint64_t *at;
+    size_t term, group;
+} sotto_ntt_terms;
+void sotto_ntt_dot_pair_grouped(const sotto_ntt *t, uint64_t *out0, uint64_t *out1, sotto_ntt_terms x0, sotto_ntt_terms x1, sotto_ntt_terms w, size_t terms);
+
 #endif

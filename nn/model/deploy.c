@@ -6,6 +6,23 @@
 
 #include "lib/mem.h"
 
+static int copy_units(sotto_node *out, const sotto_node *n)
+{
+    const size_t mask = (sotto_shape_words(n->shape) + 7) / 8;
+    out->units = n->units == NULL ? NULL : sotto_calloc(n->shape.c, sizeof *n->units);
+    out->mask = n->mask == NULL ? NULL : sotto_calloc(mask, 1);
+    if ((n->units != NULL && out->units == NULL) || (n->mask != NULL && out->mask == NULL)) {
+        return sotto_fail(SOTTO_ERR_MEMORY, "no memory for a copy of the units of node %s", n->name);
+    }
+    if (n->units != NULL) {
+        memcpy(out->units, n->units, n->shape.c * sizeof *n->units);
+    }
+    if (n->mask != NULL) {
+        memcpy(out->mask, n->mask, mask);
+    }
+    return SOTTO_OK;
+}
+
 int sotto_model_copy(sotto_model *out, const sotto_model *m)
 {
     int status = SOTTO_OK;
@@ -26,6 +43,11 @@ int sotto_model_copy(sotto_model *out, const sotto_model *m)
     }
     for (size_t i = 0; i < m->node_count; i++) {
         memset(copy.nodes[i].tensor, 0, sizeof copy.nodes[i].tensor);
+        copy.nodes[i].units = NULL;
+        copy.nodes[i].mask = NULL;
+    }
+    for (size_t i = 0; i < m->node_count && status == SOTTO_OK; i++) {
+        status = copy_units(&copy.nodes[i], &m->nodes[i]);
     }
     for (size_t i = 0; i < m->node_count && status == SOTTO_OK; i++) {
         for (unsigned t = 0; t < SOTTO_TENSORS_MAX && status == SOTTO_OK; t++) {
@@ -67,6 +89,8 @@ static void remove_node(sotto_model *m, size_t at)
     for (unsigned t = 0; t < SOTTO_TENSORS_MAX; t++) {
         sotto_free_secret(m->nodes[at].tensor[t], sotto_tensor_count(m, &m->nodes[at], t), sizeof(float));
     }
+    sotto_free(m->nodes[at].units);
+    sotto_free(m->nodes[at].mask);
     for (size_t i = 0; i < m->node_count; i++) {
         for (unsigned k = 0; k < 2; k++) {
             uint32_t *in = &m->nodes[i].input[k];
@@ -110,7 +134,7 @@ static int fold(sotto_model *m, size_t at)
     if (bn->tensor[0] != NULL && linear->tensor[0] != NULL) {
         const size_t per = sotto_tensor_count(m, linear, 0) / linear->out;
         for (uint32_t c = 0; c < linear->out; c++) {
-            const double factor = bn->tensor[0][c] / sqrt((double)bn->tensor[3][c] + SOTTO_BATCHNORM_EPSILON);
+            const double factor = bn->tensor[0][c] / sqrt((double)bn->tensor[3][c] + (double)bn->epsilon);
             for (size_t i = 0; i < per; i++) {
                 float *w = &linear->tensor[0][c * per + i];
                 *w = (float)(*w * factor);
@@ -143,8 +167,13 @@ static int fresh(const sotto_model *m, size_t node)
     switch (n->op) {
     case SOTTO_OP_INPUT:
     case SOTTO_OP_RELU:
+    case SOTTO_OP_CLIP:
+    case SOTTO_OP_ACT:
     case SOTTO_OP_IDENTITY:
         return 1;
+    case SOTTO_OP_CONCAT:
+        return fresh(m, n->input[0]) && fresh(m, n->input[1]);
+    case SOTTO_OP_PAD: /* its zeros are known to both */
     case SOTTO_OP_FLATTEN:
     case SOTTO_OP_GLOBALAVG:
         return fresh(m, n->input[0]);

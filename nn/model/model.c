@@ -10,11 +10,13 @@ static const struct op_info {
     unsigned inputs;
     int linear, unit, window; /* window: has kernel, stride, pad */
 } ops[SOTTO_OP_COUNT] = {
-    [SOTTO_OP_INPUT] = {"input", 0, 0, 0, 0},     [SOTTO_OP_CONV] = {"conv", 1, 1, 0, 1},
-    [SOTTO_OP_DENSE] = {"dense", 1, 1, 0, 0},     [SOTTO_OP_BATCHNORM] = {"batchnorm", 1, 0, 0, 0},
-    [SOTTO_OP_RELU] = {"relu", 1, 0, 1, 0},       [SOTTO_OP_IDENTITY] = {"identity", 1, 0, 1, 0},
-    [SOTTO_OP_MAXPOOL] = {"maxpool", 1, 0, 0, 1}, [SOTTO_OP_AVGPOOL] = {"avgpool", 1, 0, 0, 1},
+    [SOTTO_OP_INPUT] = {"input", 0, 0, 0, 0},       [SOTTO_OP_CONV] = {"conv", 1, 1, 0, 1},
+    [SOTTO_OP_DENSE] = {"dense", 1, 1, 0, 0},       [SOTTO_OP_BATCHNORM] = {"batchnorm", 1, 0, 0, 0},
+    [SOTTO_OP_RELU] = {"relu", 1, 0, 1, 0},         [SOTTO_OP_CLIP] = {"clip", 1, 0, 1, 0},
+    [SOTTO_OP_IDENTITY] = {"identity", 1, 0, 1, 0}, [SOTTO_OP_ACT] = {"act", 1, 0, 1, 0},
+    [SOTTO_OP_MAXPOOL] = {"maxpool", 1, 0, 0, 1},   [SOTTO_OP_AVGPOOL] = {"avgpool", 1, 0, 0, 1},
     [SOTTO_OP_GLOBALAVG] = {"globalavg", 1, 0, 0, 0}, [SOTTO_OP_ADD] = {"add", 2, 0, 0, 0},
+    [SOTTO_OP_CONCAT] = {"concat", 2, 0, 0, 0},     [SOTTO_OP_PAD] = {"pad", 1, 0, 0, 0},
     [SOTTO_OP_FLATTEN] = {"flatten", 1, 0, 0, 0},
 };
 
@@ -64,6 +66,10 @@ static void release_weights(sotto_model *m)
 void sotto_model_free(sotto_model *m)
 {
     release_weights(m);
+    for (size_t i = 0; i < m->node_count; i++) {
+        sotto_free(m->nodes[i].units);
+        sotto_free(m->nodes[i].mask);
+    }
     sotto_free(m->nodes);
     sotto_free(m->labels);
     memset(m, 0, sizeof *m);
@@ -144,6 +150,44 @@ static int window_shape(sotto_node *node, sotto_shape in)
     return SOTTO_OK;
 }
 
+static int pad_shape(sotto_node *node, sotto_shape in)
+{
+    const uint32_t fields[6] = {node->pad_top, node->pad_left, node->pad_bottom, node->pad_right, node->pad_front, node->pad_back};
+    for (size_t i = 0; i < 6; i++) {
+        if (fields[i] > SOTTO_DIM_MAX) {
+            return bad(node, "pad is out of range", "0 to 65536 on every side");
+        }
+    }
+    node->shape = (sotto_shape){in.c + node->pad_front + node->pad_back, in.h + node->pad_top + node->pad_bottom,
+                                in.w + node->pad_left + node->pad_right};
+    return SOTTO_OK;
+}
+
+static int check_units(sotto_node *node)
+{
+    if (node->units == NULL) {
+        const int status = sotto_node_units_alloc(node);
+        if (status != SOTTO_OK) {
+            return status;
+        }
+    }
+    const size_t area = (size_t)node->shape.h * node->shape.w;
+    for (uint32_t c = 0; c < node->shape.c; c++) {
+        const sotto_unit u = node->units[c];
+        const int plain = u.block_h == 1 && u.block_w == 1;
+        if (u.kind >= SOTTO_UNIT_KINDS || u.block_h == 0 || u.block_w == 0 || u.block_h > SOTTO_BLOCK_MAX || u.block_w > SOTTO_BLOCK_MAX ||
+            (u.kind != SOTTO_UNIT_RELU && !plain)) {
+            return bad(node, "units of a channel are out of range", "relu with patches of 1 to 256 a side, identity, zero, square or cubic");
+        }
+        for (size_t i = 0; node->mask != NULL && (u.kind != SOTTO_UNIT_RELU || !plain) && i < area; i++) {
+            if (!sotto_node_masked_in(node, c * area + i)) {
+                return bad(node, "the mask has a 0 in a channel that is no plain relu", "masks in channels of relu with patches of one pixel");
+            }
+        }
+    }
+    return SOTTO_OK;
+}
+
 static int infer_shape(const sotto_model *m, sotto_node *node)
 {
     const sotto_shape in = m->nodes[node->input[0]].shape;
@@ -183,11 +227,32 @@ static int infer_shape(const sotto_model *m, sotto_node *node)
         node->shape = in;
         break;
     }
+    case SOTTO_OP_CONCAT: {
+        const sotto_shape other = m->nodes[node->input[1]].shape;
+        if (in.h != other.h || in.w != other.w) {
+            return bad(node, "the inputs differ in height or width", "two values of one height and width");
+        }
+        node->shape = (sotto_shape){in.c + other.c, in.h, in.w};
+        break;
+    }
+    case SOTTO_OP_PAD:
+        status = pad_shape(node, in);
+        break;
     case SOTTO_OP_FLATTEN:
         node->shape = (sotto_shape){(uint32_t)sotto_shape_words(in), 1, 1};
         break;
     case SOTTO_OP_BATCHNORM:
+        node->epsilon = node->epsilon == 0.0f ? SOTTO_BATCHNORM_EPSILON : node->epsilon;
+        if (!isfinite(node->epsilon) || node->epsilon < 0.0f) {
+            return bad(node, "epsilon is out of range", "a number above 0");
+        }
+        node->shape = in;
+        break;
+    case SOTTO_OP_ACT:
+        node->shape = in;
+        return check_units(node);
     case SOTTO_OP_RELU:
+    case SOTTO_OP_CLIP:
     case SOTTO_OP_IDENTITY:
     case SOTTO_OP_COUNT:
         node->shape = in;
@@ -270,6 +335,16 @@ static size_t cut(long double x)
     return x > (long double)(SIZE_MAX / 2) ? SIZE_MAX : (size_t)x;
 }
 
+static int has_polynomial(const sotto_node *node)
+{
+    for (uint32_t c = 0; node->units != NULL && c < node->shape.c; c++) {
+        if (node->units[c].kind == SOTTO_UNIT_SQUARE || node->units[c].kind == SOTTO_UNIT_CUBIC) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
 size_t sotto_tensor_count(const sotto_model *m, const sotto_node *node, unsigned which)
 {
     /* A graph that sotto_model_infer_shapes refused is still released, and that asks here. */
@@ -288,6 +363,10 @@ size_t sotto_tensor_count(const sotto_model *m, const sotto_node *node, unsigned
         return which == 0 ? cut((long double)node->out * (long double)sotto_shape_words(in)) : which == 1 ? node->out : 0;
     case SOTTO_OP_BATCHNORM:
         return in.c;
+    case SOTTO_OP_CLIP:
+        return which == 0 ? in.c : 0;
+    case SOTTO_OP_ACT:
+        return which == 0 && has_polynomial(node) ? (size_t)in.c * SOTTO_POLY_TERMS : 0;
     default:
         return 0;
     }
@@ -326,6 +405,23 @@ static int draw(sotto_node *node, size_t count, const sotto_rng *rng)
     return SOTTO_OK;
 }
 
+/* Values that training starts from and that are not drawn. */
+static void preset(sotto_node *node, unsigned which, size_t count)
+{
+    /* Least squares to ReLU under N(0, 1), to four digits; the cubic term of that fit is zero by symmetry. */
+    static const float relu_fit[SOTTO_POLY_TERMS] = {0.1995f, 0.5f, 0.1995f, 0.0f};
+    for (size_t j = 0; j < count; j++) {
+        float *v = &node->tensor[which][j];
+        if (node->op == SOTTO_OP_BATCHNORM) {
+            *v = which == 0 || which == 3 ? 1.0f : 0.0f;
+        } else if (node->op == SOTTO_OP_CLIP) {
+            *v = 6.0f;
+        } else if (node->op == SOTTO_OP_ACT) {
+            *v = relu_fit[j % SOTTO_POLY_TERMS];
+        }
+    }
+}
+
 int sotto_model_init_weights(sotto_model *m, const sotto_rng *rng)
 {
     int status = SOTTO_OK;
@@ -342,10 +438,8 @@ int sotto_model_init_weights(sotto_model *m, const sotto_rng *rng)
                 status = sotto_fail(SOTTO_ERR_MEMORY, "no memory for the weights of node %s", node->name);
             } else if (sotto_op_is_linear(node->op) && t == 0) {
                 status = draw(node, count, rng);
-            } else if (node->op == SOTTO_OP_BATCHNORM && (t == 0 || t == 3)) {
-                for (size_t j = 0; j < count; j++) {
-                    node->tensor[t][j] = 1.0f;
-                }
+            } else {
+                preset(node, t, count);
             }
         }
     }
@@ -353,6 +447,43 @@ int sotto_model_init_weights(sotto_model *m, const sotto_rng *rng)
         release_weights(m);
     }
     return status;
+}
+
+sotto_unit sotto_node_unit(const sotto_node *node, uint32_t channel)
+{
+    if (node->op == SOTTO_OP_ACT) {
+        return node->units[channel];
+    }
+    return (sotto_unit){(uint8_t)(node->op == SOTTO_OP_IDENTITY ? SOTTO_UNIT_IDENTITY : SOTTO_UNIT_RELU), 1, 1};
+}
+
+size_t sotto_node_decisions(const sotto_node *node)
+{
+    const size_t h = node->shape.h, w = node->shape.w;
+    size_t count = 0;
+    for (uint32_t c = 0; sotto_op_is_unit(node->op) && c < node->shape.c; c++) {
+        const sotto_unit u = sotto_node_unit(node, c);
+        count += u.kind != SOTTO_UNIT_RELU ? 0 : (h + u.block_h - 1) / u.block_h * ((w + u.block_w - 1) / u.block_w);
+    }
+    for (size_t i = 0; node->op == SOTTO_OP_ACT && node->mask != NULL && i < sotto_shape_words(node->shape); i++) {
+        count -= !sotto_node_masked_in(node, i);
+    }
+    return node->op == SOTTO_OP_CLIP ? 2 * count : count;
+}
+
+int sotto_node_units_alloc(sotto_node *node)
+{
+    if (node->units != NULL) {
+        return SOTTO_OK;
+    }
+    node->units = sotto_calloc(node->shape.c, sizeof *node->units);
+    if (node->units == NULL) {
+        return sotto_fail(SOTTO_ERR_MEMORY, "no memory for the units of node %s", node->name);
+    }
+    for (uint32_t c = 0; c < node->shape.c; c++) {
+        node->units[c] = (sotto_unit){SOTTO_UNIT_RELU, 1, 1};
+    }
+    return SOTTO_OK;
 }
 
 size_t sotto_model_find(const sotto_model *m, const char *name)

@@ -132,6 +132,24 @@ static int key_groups(sotto_node *n, const char *v)
     return number(v, 1, SOTTO_DIM_MAX, &rest, &n->groups) && *rest == '\0';
 }
 
+static int key_channels(sotto_node *n, const char *v)
+{
+    const char *rest;
+    return number(v, 0, SOTTO_DIM_MAX, &rest, &n->pad_front) && *rest == ',' && number(rest + 1, 0, SOTTO_DIM_MAX, &rest, &n->pad_back) &&
+           *rest == '\0';
+}
+
+static int key_epsilon(sotto_node *n, const char *v)
+{
+    const char *rest;
+    double x;
+    if (!real(v, '\0', &rest, &x) || !((float)x > 0.0f) || !isfinite((float)x)) {
+        return 0;
+    }
+    n->epsilon = (float)x;
+    return 1;
+}
+
 static int small(const char *v, unsigned low, unsigned high, unsigned *out)
 {
     const char *rest;
@@ -185,6 +203,17 @@ static int key_he(sotto_node *n, const char *v)
     return *v == '\0';
 }
 
+static int key_tile(sotto_node *n, const char *v)
+{
+    for (size_t i = 0; i < 4; i++) {
+        if (!number(v, 1, UINT32_MAX, &v, &n->plan.tile[i]) || *v != (i < 3 ? 'x' : '\0')) {
+            return 0;
+        }
+        v++;
+    }
+    return 1;
+}
+
 static int key_f(sotto_node *n, const char *v)
 {
     return small(v, 0, 40, &n->plan.f);
@@ -200,6 +229,22 @@ static int key_u(sotto_node *n, const char *v)
     return small(v, 2, 50, &n->plan.u);
 }
 
+static int key_poly(sotto_node *n, const char *v)
+{
+    sotto_poly_plan_fields *p = &n->plan.poly;
+    unsigned *const out[5] = {&p->f, &p->shift, &p->bits, &p->k, &p->exchange};
+    static const unsigned low[5] = {0, 0, 2, 2, 0}, high[5] = {40, 40, 24, 58, 1};
+    for (size_t i = 0; i < 5; i++) {
+        uint32_t x;
+        if (!number(v, low[i], high[i], &v, &x) || *v != (i < 4 ? ',' : '\0')) {
+            return 0;
+        }
+        *out[i] = x;
+        v++;
+    }
+    return 1;
+}
+
 /* Keys of node lines and of plan lines, with the ops that take them (bits of sotto_op) and must have them. */
 typedef struct key_info {
     const char *name, *expected;
@@ -210,13 +255,17 @@ typedef struct key_info {
 #define OP(op) (1u << SOTTO_OP_##op)
 #define WINDOWS (OP(CONV) | OP(MAXPOOL) | OP(AVGPOOL))
 #define LINEAR (OP(CONV) | OP(DENSE))
+#define SIGNS (OP(RELU) | OP(CLIP) | OP(ACT))
+#define UNITS (SIGNS | OP(IDENTITY))
 
 static const key_info node_keys[] = {
     {"out", "1 to 65536", key_out, LINEAR, LINEAR},
     {"kernel", "N or HxW", key_kernel, WINDOWS, WINDOWS},
     {"stride", "N or HxW", key_stride, WINDOWS, 0},
-    {"pad", "N, HxW or top,left,bottom,right", key_pad, WINDOWS, 0},
+    {"pad", "N, HxW or top,left,bottom,right", key_pad, WINDOWS | OP(PAD), 0},
+    {"channels", "before,after", key_channels, OP(PAD), 0},
     {"groups", "1 to 65536", key_groups, OP(CONV), 0},
+    {"epsilon", "a number above 0", key_epsilon, OP(BATCHNORM), 0},
 };
 
 static const key_info plan_keys[] = {
@@ -225,12 +274,16 @@ static const key_info plan_keys[] = {
     {"weight-scale", "a number above 0", key_weight_scale, LINEAR, LINEAR},
     {"weight-bits", "2 to 16", key_weight_bits, LINEAR, LINEAR},
     {"he", "N:BITS,BITS,... such as 4096:46,46", key_he, LINEAR, 0},
-    {"f", "0 to 40", key_f, OP(RELU) | OP(IDENTITY), OP(RELU) | OP(IDENTITY)},
-    {"k", "2 to 50", key_k, ~OP(INPUT), OP(RELU) | OP(IDENTITY) | OP(MAXPOOL)},
-    {"u", "2 to 50", key_u, OP(RELU) | OP(MAXPOOL), OP(RELU) | OP(MAXPOOL)},
+    {"tile", "PLANESxFILTERSxROWSxCOLUMNS", key_tile, LINEAR, 0},
+    {"f", "0 to 40", key_f, UNITS, UNITS},
+    {"k", "2 to 50", key_k, ~OP(INPUT), UNITS | OP(MAXPOOL)},
+    {"u", "2 to 50", key_u, SIGNS | OP(MAXPOOL), SIGNS | OP(MAXPOOL)},
+    {"poly", "F,SHIFT,BITS,K,EXCHANGE such as 7,14,9,24,1", key_poly, OP(ACT), 0},
 };
 
 #define COUNT(a) (sizeof(a) / sizeof *(a))
+
+static const char *const unit_names[SOTTO_UNIT_KINDS] = {"relu", "identity", "zero", "square", "cubic"};
 
 static void list_keys(const key_info *keys, size_t count, sotto_op op, char *out, size_t cap)
 {
@@ -290,14 +343,18 @@ static int copy_name(const line *at, char out[SOTTO_NAME_MAX], const char *name)
     return SOTTO_OK;
 }
 
+static int hex_digit(char c)
+{
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
 static int read_hex(const char *s, uint8_t *out, size_t len)
 {
     if (strlen(s) != 2 * len) {
         return 0;
     }
     for (size_t i = 0; i < 2 * len; i++) {
-        const char c = s[i];
-        const int v = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+        const int v = hex_digit(s[i]);
         if (v < 0) {
             return 0;
         }
@@ -349,11 +406,20 @@ static int read_input(sotto_model *m, const line *at)
     return sotto_model_append(m, &node, &index);
 }
 
+/* Shapes were inferred for a units or mask line; that needs the whole graph. */
+static int nodes_closed(const sotto_model *m)
+{
+    return m->node_count > 1 && m->nodes[m->node_count - 1].shape.c != 0;
+}
+
 static int read_node(sotto_model *m, const line *at, sotto_op op)
 {
     sotto_node node = {.op = op, .groups = 1};
     uint32_t index;
     const unsigned inputs = sotto_op_inputs(op);
+    if (nodes_closed(m)) {
+        return wrong(at, "'%s' after a units or mask line; expected all nodes before them", at->words[0]);
+    }
     if (m->node_count == 0) {
         return wrong(at, "'%s' before the input line", at->words[0]);
     }
@@ -383,6 +449,103 @@ static int read_node(sotto_model *m, const line *at, sotto_op op)
         node.stride_w = op == SOTTO_OP_CONV ? 1 : node.kernel_w;
     }
     return sotto_model_append(m, &node, &index);
+}
+
+/* The act node that a units or mask line is about, and where on it the line begins. What the nodes of a file are is known by then. */
+static int find_act(sotto_model *m, const line *at, sotto_node **node, uint32_t *first)
+{
+    const size_t i = at->count == 4 ? sotto_model_find(m, at->words[1]) : SIZE_MAX;
+    const char *rest;
+    if (i == SIZE_MAX || m->nodes[i].op != SOTTO_OP_ACT) {
+        return wrong(at, "expected '%s NAME FIRST ...' for an act node that an earlier line defines", at->words[0]);
+    }
+    if (!number(at->words[2], 0, SOTTO_VALUES_MAX, &rest, first) || *rest != '\0') {
+        return wrong(at, "%s %s: expected the index of the first channel or value, not '%.40s'", at->words[0], at->words[1], at->words[2]);
+    }
+    *node = &m->nodes[i];
+    return nodes_closed(m) ? SOTTO_OK : sotto_model_infer_shapes(m);
+}
+
+/* KIND or KIND*COUNT; relu may have a patch: relu2x3. */
+static int unit_run(const char *s, const char **rest, sotto_unit *unit, uint32_t *count)
+{
+    uint32_t h = 1, w = 1;
+    unsigned kind = 0;
+    size_t len = 0;
+    while (kind < SOTTO_UNIT_KINDS && (len = strlen(unit_names[kind]), strncmp(s, unit_names[kind], len) != 0)) {
+        kind++;
+    }
+    if (kind == SOTTO_UNIT_KINDS) {
+        return 0;
+    }
+    s += len;
+    if (kind == SOTTO_UNIT_RELU && *s >= '0' && *s <= '9' &&
+        (!number(s, 1, SOTTO_BLOCK_MAX, &s, &h) || *s++ != 'x' || !number(s, 1, SOTTO_BLOCK_MAX, &s, &w))) {
+        return 0;
+    }
+    *unit = (sotto_unit){(uint8_t)kind, (uint16_t)h, (uint16_t)w};
+    *count = 1;
+    *rest = s;
+    return *s != '*' || number(s + 1, 1, SOTTO_DIM_MAX, rest, count);
+}
+
+static int read_units(sotto_model *m, const line *at)
+{
+    sotto_node *node;
+    uint32_t channel;
+    const int status = find_act(m, at, &node, &channel);
+    if (status != SOTTO_OK) {
+        return status;
+    }
+    const char *s = at->words[3];
+    for (;;) {
+        sotto_unit unit;
+        uint32_t count;
+        if (!unit_run(s, &s, &unit, &count) || (*s != ',' && *s != '\0')) {
+            return wrong(at, "units of %s at '%.40s'; expected relu, reluHxW, identity, zero, square or cubic, each with *COUNT or not, separated by commas",
+                         node->name, s);
+        }
+        if (channel > node->shape.c || count > node->shape.c - channel) {
+            return wrong(at, "units of %s reach beyond its %u channels", node->name, (unsigned)node->shape.c);
+        }
+        while (count-- > 0) {
+            node->units[channel++] = unit;
+        }
+        if (*s++ == '\0') {
+            return SOTTO_OK;
+        }
+    }
+}
+
+static int read_mask(sotto_model *m, const line *at)
+{
+    sotto_node *node;
+    uint32_t value;
+    const int status = find_act(m, at, &node, &value);
+    if (status != SOTTO_OK) {
+        return status;
+    }
+    const size_t words = sotto_shape_words(node->shape), bytes = (words + 7) / 8;
+    if (node->mask == NULL) {
+        node->mask = sotto_calloc(bytes, 1);
+        if (node->mask == NULL) {
+            return sotto_fail(SOTTO_ERR_MEMORY, "no memory for the mask of node %s", node->name);
+        }
+        memset(node->mask, 0xff, bytes);
+    }
+    const char *digits = at->words[3];
+    const size_t len = strlen(digits);
+    if (value % 8 != 0 || len % 2 != 0 || value / 8 > bytes || len / 2 > bytes - value / 8) {
+        return wrong(at, "mask of %s; expected a first value that is a multiple of 8, two hex digits per 8 values, at most %zu values", node->name, words);
+    }
+    for (size_t i = 0; i < len; i += 2) {
+        const int high = hex_digit(digits[i]), low = hex_digit(digits[i + 1]);
+        if (high < 0 || low < 0) {
+            return wrong(at, "mask of %s; expected hex digits in lower case", node->name);
+        }
+        node->mask[value / 8 + i / 2] = (uint8_t)(high << 4 | low);
+    }
+    return SOTTO_OK;
 }
 
 static int read_plan(sotto_model *m, const line *at)
@@ -433,6 +596,12 @@ static int read_line(sotto_model *m, line *at, const char *rest, int *has_id)
     if (strcmp(keyword, "plan") == 0) {
         return read_plan(m, at);
     }
+    if (strcmp(keyword, "units") == 0) {
+        return read_units(m, at);
+    }
+    if (strcmp(keyword, "mask") == 0) {
+        return read_mask(m, at);
+    }
     if (strcmp(keyword, "input") == 0) {
         return read_input(m, at);
     }
@@ -448,8 +617,8 @@ static int read_line(sotto_model *m, line *at, const char *rest, int *has_id)
         *has_id = 1;
         return ok ? SOTTO_OK : wrong(at, "id; expected one line with 32 hex digits in lower case");
     }
-    return wrong(at, "'%.40s'; expected name, id, input, label, plan, conv, dense, batchnorm, relu, identity, maxpool, avgpool, "
-                     "globalavg, add, flatten or checksum", keyword);
+    return wrong(at, "'%.40s'; expected name, id, input, label, units, mask, plan, conv, dense, batchnorm, relu, clip, identity, act, maxpool, avgpool, "
+                     "globalavg, add, concat, pad, flatten or checksum", keyword);
 }
 
 /* Cuts the line into words; text after the keyword stays whole in *rest for labels. */
@@ -610,10 +779,52 @@ static void put_node(text_out *o, const sotto_model *m, const sotto_node *n)
         put(o, " kernel=%ux%u stride=%ux%u pad=%u,%u,%u,%u", n->kernel_h, n->kernel_w, n->stride_h, n->stride_w, n->pad_top, n->pad_left,
             n->pad_bottom, n->pad_right);
     }
+    if (n->op == SOTTO_OP_PAD) {
+        put(o, " pad=%u,%u,%u,%u channels=%u,%u", n->pad_top, n->pad_left, n->pad_bottom, n->pad_right, n->pad_front, n->pad_back);
+    }
     if (n->op == SOTTO_OP_CONV) {
         put(o, " groups=%u", n->groups);
     }
+    if (n->op == SOTTO_OP_BATCHNORM) {
+        put(o, " epsilon=%.9g", (double)n->epsilon);
+    }
     put(o, "\n");
+}
+
+/* Runs of equal channels, as many as fit a line, and the mask in pieces that do. */
+static void put_units(text_out *o, const sotto_node *n)
+{
+    enum { RUNS = 24, BYTES = 400 };
+    for (uint32_t c = 0, runs = 0; c < n->shape.c; runs++) {
+        const sotto_unit u = n->units[c];
+        uint32_t end = c;
+        while (end < n->shape.c && n->units[end].kind == u.kind && n->units[end].block_h == u.block_h && n->units[end].block_w == u.block_w) {
+            end++;
+        }
+        if (runs % RUNS == 0) {
+            put(o, "%sunits %s %u ", runs > 0 ? "\n" : "", n->name, c);
+        } else {
+            put(o, ",");
+        }
+        put(o, "%s", unit_names[u.kind]);
+        if (u.block_h > 1 || u.block_w > 1) {
+            put(o, "%ux%u", u.block_h, u.block_w);
+        }
+        if (end - c > 1) {
+            put(o, "*%u", end - c);
+        }
+        c = end;
+    }
+    put(o, "\n");
+    const size_t words = sotto_shape_words(n->shape), bytes = (words + 7) / 8;
+    for (size_t i = 0; n->mask != NULL && i < bytes; i++) {
+        if (i % BYTES == 0) {
+            put(o, "%smask %s %zu ", i > 0 ? "\n" : "", n->name, 8 * i);
+        }
+        /* Bits beyond the last value say nothing and are written as ones, so that the text is canonical. */
+        const unsigned tail = i + 1 == bytes && words % 8 != 0 ? 0xffu << (words % 8) & 0xffu : 0;
+        put(o, "%02x%s", n->mask[i] | tail, i + 1 == bytes ? "\n" : "");
+    }
 }
 
 static void put_plan(text_out *o, const sotto_node *n)
@@ -631,6 +842,9 @@ static void put_plan(text_out *o, const sotto_node *n)
         for (unsigned i = 0; i < p->he_primes; i++) {
             put(o, "%c%u", i == 0 ? ':' : ',', p->he_prime_bits[i]);
         }
+        if (p->tile[0] > 0) {
+            put(o, " tile=%ux%ux%ux%u", p->tile[0], p->tile[1], p->tile[2], p->tile[3]);
+        }
     }
     if (sotto_op_is_unit(n->op)) {
         put(o, " f=%u", p->f);
@@ -638,8 +852,11 @@ static void put_plan(text_out *o, const sotto_node *n)
     if (p->k > 0) {
         put(o, " k=%u", p->k);
     }
-    if (n->op == SOTTO_OP_RELU || n->op == SOTTO_OP_MAXPOOL) {
+    if ((1u << n->op) & (SIGNS | OP(MAXPOOL))) {
         put(o, " u=%u", p->u);
+    }
+    if (n->op == SOTTO_OP_ACT && p->poly.bits > 0) {
+        put(o, " poly=%u,%u,%u,%u,%u", p->poly.f, p->poly.shift, p->poly.bits, p->poly.k, p->poly.exchange);
     }
     put(o, "\n");
 }
@@ -651,13 +868,26 @@ static void put_figures(text_out *o, const char *key, const float *x, uint32_t c
     }
 }
 
+/* Bytes that units and masks can take: a run has at most 20, a line's head at most 64. */
+static size_t units_text_cap(const sotto_model *m)
+{
+    size_t cap = 0;
+    for (size_t i = 0; i < m->node_count; i++) {
+        const sotto_node *n = &m->nodes[i];
+        if (n->op == SOTTO_OP_ACT) {
+            cap += 128 + (size_t)n->shape.c * 32 + (n->mask != NULL ? sotto_shape_words(n->shape) : 0);
+        }
+    }
+    return cap;
+}
+
 int sotto_model_print(sotto_model *m, char **text, size_t *len)
 {
     static const uint8_t no_id[sizeof m->id];
     if (m->node_count == 0) {
         return sotto_fail(SOTTO_ERR_ARG, "an empty model has no text; it needs an input and a node");
     }
-    text_out o = {.cap = 4096 + m->node_count * 2 * 512 + m->label_count * 64};
+    text_out o = {.cap = 4096 + m->node_count * 2 * 512 + m->label_count * 64 + units_text_cap(m)};
     const sotto_shape in = m->nodes[0].shape;
     locale_t before;
     const locale_t c = numbers_begin(&before);
@@ -684,6 +914,11 @@ int sotto_model_print(sotto_model *m, char **text, size_t *len)
     }
     for (size_t i = 1; i < m->node_count; i++) {
         put_node(&o, m, &m->nodes[i]);
+    }
+    for (size_t i = 0; i < m->node_count; i++) {
+        if (m->nodes[i].op == SOTTO_OP_ACT) {
+            put_units(&o, &m->nodes[i]);
+        }
     }
     for (size_t i = 0; i < m->node_count; i++) {
         if (m->nodes[i].plan.present) {

@@ -7,10 +7,15 @@
  *     label T-shirt/top                           one line per class; any printable text up to 31 bytes
  *     conv c1 input out=16 kernel=5x5 stride=1 pad=2 groups=1
  *     relu r1 c1
+ *     act a1 c1                                   relu everywhere unless units and mask lines, after all nodes, say otherwise
+ *     pad p0 r1 pad=1 channels=0,8
+ *     batchnorm n1 c1 epsilon=1e-5
  *     maxpool p1 r1 kernel=2 stride=2
  *     dense fc p1 out=10
+ *     units a1 0 relu*3,relu2x3,identity,square*4 act: kinds from channel 0 on; relu2x3: one decision per patch of 2 rows, 3 columns
+ *     mask a1 0 ff00                              act: from value 0 on, 8 values a byte, lowest bit first; 0: passed on unchanged
  *     plan input scale=0.0124 bits=9
- *     plan c1 weight-scale=0.003 weight-bits=8 he=4096:46,46
+ *     plan c1 weight-scale=0.003 weight-bits=8 he=4096:46,46 tile=1x4x28x28    tile: nn/secure/linear.h; left out: chosen by both parties alike
  *     plan r1 f=9 k=18 u=6
  *     checksum <64 hex digits>                    BLAKE2b-256 of all bytes before this line; required once there is an id
  *

@@ -140,6 +140,8 @@ static int stage(staged_file *s, const char *path, const void *data, size_t len,
     if (n < 0 || (size_t)n >= sizeof s->temporary) {
         return sotto_fail(SOTTO_ERR_IO, "%.200s...: the path is too long", path);
     }
+    /* A file of this name was left by a process of the same number that was killed while it wrote. */
+    unlink(s->temporary);
     const int fd = open(s->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, (mode_t)mode);
     if (fd < 0) {
         return sotto_fail(SOTTO_ERR_IO, "%s: cannot be created: %s; check the folder", s->temporary, strerror(errno));

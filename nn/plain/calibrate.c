@@ -4,67 +4,90 @@
 #include <string.h>
 
 #include "lib/mem.h"
-#include "nn/plain/float.h"
+#include "nn/plain/equalise.h"
+#include "nn/plain/reach_internal.h"
 
-typedef struct range {
-    double low, high; /* smallest and largest value seen */
-} range;
+#define PHASES 32 /* fractions of log2 tried for a component */
+#define SWEEPS 4
+#define F_MAX 40
+#define POLY_BITS 2  /* of x beyond those of a result */
+#define POLY_DROP 30 /* more than so many bits are dropped in an exchange of their own: the ring would not hold them */
 
 sotto_calibration sotto_calibration_default(void)
 {
-    return (sotto_calibration){.weight_bits = 8, .value_bits = 8, .input_bits = 9, .sign_bits = 8, .margin = 1.5};
+    return (sotto_calibration){.weight_bits = 8, .value_bits = 8, .input_bits = 9, .sign_bits = 8, .margin = 1.5, .method = SOTTO_RANGE_MAX,
+                               .share = 0.9999, .equalise = 1, .threads = 0};
 }
 
-static int check_options(const sotto_calibration *o, size_t count)
+static int check_options(const sotto_calibration *o)
 {
     if (o->weight_bits < 2 || o->weight_bits > 16 || o->value_bits < 2 || o->value_bits > 16 || o->input_bits < 2 || o->input_bits > 16 ||
-        o->sign_bits < 2 || o->sign_bits > 49 || !(o->margin >= 0.01) || !(o->margin <= 1024.0) || count == 0) {
-        return sotto_fail(SOTTO_ERR_ARG, "calibration: weight, value and input bits 2 to 16, sign bits 2 to 49, margin 0.01 to 1024, at "
-                                         "least one image");
+        o->sign_bits < 2 || o->sign_bits > 49 || !(o->margin >= 0.01) || !(o->margin <= 1024.0) || !(o->share > 0.0) || !(o->share <= 1.0) ||
+        o->method > SOTTO_RANGE_MSE) {
+        return sotto_fail(SOTTO_ERR_ARG, "calibration: weight, value and input bits 2 to 16, sign bits 2 to 49, margin 0.01 to 1024, a method's share above 0 "
+                                         "and at most 1");
     }
     return SOTTO_OK;
 }
 
-static int observe(const sotto_model *m, range *seen, const uint8_t *images, size_t count,
-                   void (*progress)(void *ctx, size_t done, size_t count), void *ctx)
+/* ---- ranges ------------------------------------------------------------------------------------------------------------ */
+
+typedef struct planner {
+    sotto_model *m;
+    const sotto_observation *o;
+    const sotto_calibration *options;
+    double *noise, *range; /* per node, of weights or values (nn/plain/equalise.h) */
+    double *free_scale;    /* per node: log2 of the scale at which all just fits: input; weights of a linear node; values of a unit, -inf for none */
+    double *scale;         /* per node: log2 of its scale */
+    double *offset;        /* per node: log2 of its scale less that of its component's first node, where that is not whole */
+    double *phase;         /* per component, at its first node: the fraction of log2 of its scales */
+    uint32_t *component;   /* per node: the first node of its component */
+} planner;
+
+static const sotto_channel_stats *channels(const planner *p, size_t node)
 {
-    const size_t words = sotto_shape_words(m->nodes[0].shape);
-    sotto_float_run *run = NULL;
-    float *x = sotto_calloc(words, sizeof *x);
-    int status = x == NULL ? sotto_fail(SOTTO_ERR_MEMORY, "no memory for an image") : sotto_float_run_new(&run, m);
-    for (size_t i = 0; i < count && status == SOTTO_OK; i++) {
-        sotto_normalise(m, x, images + i * words);
-        status = sotto_float_infer(run, x);
-        for (size_t n = 0; n < m->node_count && status == SOTTO_OK; n++) {
-            const float *v = sotto_float_value(run, n);
-            const size_t size = sotto_shape_words(m->nodes[n].shape);
-            for (size_t j = 0; j < size; j++) {
-                seen[n].low = v[j] < seen[n].low ? v[j] : seen[n].low;
-                seen[n].high = v[j] > seen[n].high ? v[j] : seen[n].high;
-            }
-        }
-        if (progress != NULL) {
-            progress(ctx, i + 1, count);
-        }
-    }
-    sotto_float_run_free(run);
-    sotto_free(x);
-    return status;
+    return p->o->channel + p->o->first[node];
 }
 
-static double magnitude(range r)
+static double magnitude(const planner *p, size_t node)
 {
-    return fmax(-r.low, r.high);
+    double most = 0.0;
+    for (size_t c = 0; c < p->m->nodes[node].shape.c; c++) {
+        most = fmax(most, fmax(-channels(p, node)[c].low, channels(p, node)[c].high));
+    }
+    return most;
+}
+
+/* The largest magnitude of what the signs of a node are taken of: differences within a channel for a maximum, y - T as well for a clip. */
+static double decided(const planner *p, size_t node)
+{
+    const sotto_node *n = &p->m->nodes[node];
+    const sotto_channel_stats *x = channels(p, n->input[0]);
+    double most = n->op == SOTTO_OP_MAXPOOL ? 0.0 : magnitude(p, n->input[0]);
+    for (size_t c = 0; c < n->shape.c; c++) {
+        most = n->op == SOTTO_OP_CLIP ? fmax(most, n->tensor[0][c] - x[c].low) : n->op == SOTTO_OP_MAXPOOL ? fmax(most, x[c].high - x[c].low) : most;
+    }
+    return most;
 }
 
 /* Least k with -2^(k-1) <= -x and x < 2^(k-1); 64 where that is out of reach, which a program refuses. */
 static unsigned bits_for(double x)
 {
     unsigned k = 2;
-    while (k < 64 && ldexp(1.0, (int)k - 1) <= x) {
+    while (k < 64 && !(ldexp(1.0, (int)k - 1) > x)) {
         k++;
     }
     return k;
+}
+
+/* Of the largest bound of a clip, which has to fit whatever the margin. */
+static unsigned bits_of_bound(const sotto_node *n, double in, double out)
+{
+    double most = 0.0;
+    for (size_t c = 0; n->op == SOTTO_OP_CLIP && c < n->shape.c; c++) {
+        most = fmax(most, n->tensor[0][c]);
+    }
+    return bits_for((most + out) / in);
 }
 
 static double weight_scale(const sotto_model *m, const sotto_node *n, unsigned bits)
@@ -77,128 +100,313 @@ static double weight_scale(const sotto_model *m, const sotto_node *n, unsigned b
     return most > 0.0 ? most / (ldexp(1.0, (int)bits - 1) - 1.0) : 1.0;
 }
 
-/* The plan of one node and the scale of its value, those of earlier nodes being there; `enlarge` multiplies the weight scale. */
-static void plan_node(sotto_model *m, size_t at, double *scale, const range *seen, const sotto_calibration *o, double enlarge)
+/* ---- components -------------------------------------------------------------------------------------------------------- */
+
+/* What a step adds to log2 of the scale that it reads, but for whole numbers. */
+static double step_offset(const sotto_model *m, const sotto_node *n)
 {
-    sotto_node *n = &m->nodes[at];
-    sotto_node_plan *p = &n->plan;
-    const double in = scale[n->input[0]];
-    const range before = seen[n->input[0]];
-    memset(p, 0, sizeof *p);
-    scale[at] = in;
-    if (n->op == SOTTO_OP_INPUT) {
-        const double most = magnitude(seen[at]);
-        *p = (sotto_node_plan){.present = 1, .bits = o->input_bits};
-        scale[at] = p->scale = most > 0.0 ? most / (ldexp(1.0, (int)o->input_bits - 1) - 1.0) : 1.0;
-    } else if (sotto_op_is_linear(n->op)) {
-        *p = (sotto_node_plan){.present = 1, .weight_bits = o->weight_bits};
-        p->weight_scale = weight_scale(m, n, o->weight_bits) * enlarge;
-        scale[at] = in * p->weight_scale;
-    } else if (sotto_op_is_unit(n->op)) {
-        const double most = (n->op == SOTTO_OP_RELU ? fmax(before.high, 0.0) : magnitude(before)) / in;
-        *p = (sotto_node_plan){.present = 1, .k = bits_for(o->margin * magnitude(before) / in)};
-        while (p->f < 40 && most > ldexp(1.0, (int)(o->value_bits + p->f)) - 1.0) {
-            p->f++;
+    const sotto_node *in = &m->nodes[n->input[0]];
+    return n->op == SOTTO_OP_AVGPOOL     ? -log2((double)n->kernel_h * n->kernel_w)
+           : n->op == SOTTO_OP_GLOBALAVG ? -log2((double)in->shape.h * in->shape.w)
+                                         : 0.0;
+}
+
+static int whole(double x)
+{
+    return fabs(x - nearbyint(x)) < 1e-9;
+}
+
+/* Moves the component of b into that of a, where log2 scale(b) - log2 scale(a) = gap modulo 1. 0: they were one, and the gap is another. */
+static int join(planner *p, size_t count, uint32_t a, uint32_t b, double gap)
+{
+    const uint32_t to = p->component[a], from = p->component[b];
+    const double move = p->offset[a] + gap - p->offset[b];
+    for (size_t i = 0; to != from && i < count; i++) {
+        if (p->component[i] == from) {
+            p->component[i] = to;
+            p->offset[i] += move;
         }
-        p->u = n->op == SOTTO_OP_RELU ? (o->sign_bits < p->k ? o->sign_bits : p->k) : 0;
-        scale[at] = ldexp(in, (int)p->f);
-    } else if (n->op == SOTTO_OP_MAXPOOL) {
-        /* A difference reaches twice as far as a value, so one bit more decides to the same precision. */
-        *p = (sotto_node_plan){.present = 1, .k = bits_for(o->margin * (before.high - before.low) / in)};
-        p->u = o->sign_bits + 1 < p->k ? o->sign_bits + 1 : p->k;
-    } else if (n->op == SOTTO_OP_AVGPOOL) {
-        scale[at] = in / ((double)n->kernel_h * n->kernel_w);
-    } else if (n->op == SOTTO_OP_GLOBALAVG) {
-        const sotto_shape s = m->nodes[n->input[0]].shape;
-        scale[at] = in / ((double)s.h * s.w);
-    } else if (n->op == SOTTO_OP_ADD) {
-        scale[at] = fmin(in, scale[n->input[1]]);
     }
+    return to != from || whole(move);
 }
 
-/* The linear node that alone determines the scale of a value; 0 when there is none. */
-static size_t source(const sotto_model *m, size_t node)
+static int find_components(planner *p)
 {
-    while (node != 0 && !sotto_op_is_linear(m->nodes[node].op)) {
-        if (m->nodes[node].op == SOTTO_OP_ADD) {
-            return 0;
-        }
-        node = m->nodes[node].input[0];
-    }
-    return node;
-}
-
-/* Enlarges a weight scale so that the operands of an addition fit; the later of the two linear nodes, since fewer values hang on it. 1: changed. */
-static int fit(const sotto_model *m, size_t add, const double *scale, double *enlarge)
-{
-    const uint32_t *in = m->nodes[add].input;
-    const double shift = log2(scale[in[0]] / scale[in[1]]);
-    if (fabs(shift - nearbyint(shift)) < 1e-9) {
-        return 0;
-    }
-    const size_t from[2] = {source(m, in[0]), source(m, in[1])};
-    const unsigned side = from[1] > from[0];
-    if (from[side] == 0 || from[0] == from[1]) {
-        return -1;
-    }
-    const double gap = side == 1 ? -shift : shift; /* of the side that moves over the other */
-    enlarge[from[side]] *= exp2(ceil(gap) - gap);
-    return 1;
-}
-
-static int plan_all(sotto_model *m, const range *seen, const sotto_calibration *o, double *scale, double *enlarge)
-{
-    /* Every change concerns a later node than the additions that fit already in the usual graphs; others run into the bound. */
-    for (size_t rounds = 0; rounds <= m->node_count; rounds++) {
-        int changed = 0;
-        for (size_t i = 0; i < m->node_count && !changed; i++) {
-            plan_node(m, i, scale, seen, o, enlarge[i]);
-            if (m->nodes[i].op == SOTTO_OP_ADD) {
-                changed = fit(m, i, scale, enlarge);
-                if (changed < 0) {
-                    return sotto_fail(SOTTO_ERR_UNSUPPORTED, "node %s: the scales of its inputs cannot be made to differ by a power of two; put a "
-                                                             "linear node into one of the branches", m->nodes[i].name);
-                }
+    for (size_t i = 0; i < p->m->node_count; i++) {
+        const sotto_node *n = &p->m->nodes[i];
+        p->component[i] = (uint32_t)i;
+        for (unsigned k = 0; i > 0 && !sotto_op_is_linear(n->op) && k < sotto_op_inputs(n->op); k++) {
+            if (!join(p, i + 1, n->input[k], (uint32_t)i, step_offset(p->m, n))) {
+                return sotto_fail(SOTTO_ERR_UNSUPPORTED, "node %s: the scales of its inputs cannot be made to differ by a power of two; put a linear node into "
+                                                         "one of the branches", n->name);
             }
         }
-        if (!changed) {
-            const size_t last = m->node_count - 1;
-            sotto_node_plan *p = &m->nodes[last].plan;
-            const unsigned k = bits_for(o->margin * magnitude(seen[last]) / scale[last]);
-            p->present = 1;
-            p->k = k > p->k ? k : p->k; /* a maxpool has one already, of its differences */
-            return SOTTO_OK;
+    }
+    return SOTTO_OK;
+}
+
+/* ---- scales ------------------------------------------------------------------------------------------------------------ */
+
+/* The least log2 of a scale from `least` on that the node's component allows. */
+static double next_scale(const planner *p, size_t node, double least)
+{
+    const double fraction = p->phase[p->component[node]] + p->offset[node];
+    return fraction + ceil(least - fraction - 1e-9);
+}
+
+static void set_free_scales(planner *p)
+{
+    for (size_t i = 0; i < p->m->node_count; i++) {
+        const sotto_node *n = &p->m->nodes[i];
+        const unsigned bits = i == 0 ? p->options->input_bits - 1 : p->options->value_bits;
+        p->free_scale[i] = sotto_op_is_linear(n->op) ? log2(weight_scale(p->m, n, p->options->weight_bits))
+                           : p->range[i] > 0.0       ? log2(p->range[i] / (ldexp(1.0, (int)bits) - 1.0))
+                           : i == 0                  ? 0.0
+                                                     : -INFINITY;
+    }
+}
+
+/* What a node's scale would be, were it free of its component. */
+static double natural_scale(const planner *p, size_t node)
+{
+    const double in = node == 0 ? -INFINITY : p->scale[p->m->nodes[node].input[0]];
+    return sotto_op_is_linear(p->m->nodes[node].op) ? in + p->free_scale[node] : fmax(in, p->free_scale[node]);
+}
+
+#define EVERY SIZE_MAX
+
+/* Scales of all nodes under the phases; the predicted noise, of one component or of all. */
+static double set_scales(planner *p, size_t component)
+{
+    double noise = 0.0;
+    for (size_t i = 0; i < p->m->node_count; i++) {
+        const sotto_node *n = &p->m->nodes[i];
+        if (i == 0 || sotto_op_is_linear(n->op) || sotto_op_is_unit(n->op)) {
+            const double natural = natural_scale(p, i);
+            p->scale[i] = next_scale(p, i, natural);
+            noise += component == EVERY || p->component[i] == component ? p->noise[i] * exp2(2.0 * (p->scale[i] - natural)) : 0.0;
+        } else if (sotto_op_inputs(n->op) == 2) {
+            p->scale[i] = fmin(p->scale[n->input[0]], p->scale[n->input[1]]);
+        } else {
+            p->scale[i] = p->scale[n->input[0]] + step_offset(p->m, n);
         }
     }
-    return sotto_fail(SOTTO_ERR_UNSUPPORTED, "the scales of the additions cannot all be made to fit; put a linear node into each branch");
+    return noise;
+}
+
+static double fraction_of(double x)
+{
+    return x - floor(x);
+}
+
+/* The phase of component c: of a grid and its nodes' natural scales the one with the least noise of `component`. */
+static void choose_phase(planner *p, size_t c, size_t component)
+{
+    const size_t count = p->m->node_count;
+    double best = set_scales(p, component);
+    for (size_t i = 0; i < count + PHASES; i++) {
+        const double kept = p->phase[c];
+        if (i < count && (p->component[i] != c || p->noise[i] == 0.0)) {
+            continue;
+        }
+        p->phase[c] = i < count ? fraction_of(natural_scale(p, i) - p->offset[i]) : (double)(i - count) / PHASES;
+        const double noise = set_scales(p, component);
+        if (noise < best * (1.0 - 1e-12)) {
+            best = noise;
+        } else {
+            p->phase[c] = kept;
+            set_scales(p, component);
+        }
+    }
+}
+
+/* Each component first for itself, in order, since its linear nodes read values of earlier ones; then for what it does to the whole. */
+static void choose_phases(planner *p)
+{
+    for (int sweep = 0; sweep < 1 + SWEEPS; sweep++) {
+        for (size_t c = 0; c < p->m->node_count; c++) {
+            if (p->component[c] == c) {
+                choose_phase(p, c, sweep == 0 ? c : EVERY);
+            }
+        }
+    }
+    set_scales(p, EVERY);
+}
+
+/* ---- the plan ---------------------------------------------------------------------------------------------------------- */
+
+static unsigned larger(unsigned a, unsigned b)
+{
+    return a > b ? a : b;
+}
+
+static int degree_of(const sotto_unit *u)
+{
+    return u->kind == SOTTO_UNIT_CUBIC ? 3 : u->kind == SOTTO_UNIT_SQUARE ? 2 : 1;
+}
+
+/* The largest coefficient of a highest power, in units of those of z / x^j at shift 0; x has steps of `step`. */
+static double top_coefficient(const sotto_node *n, double step)
+{
+    double most = 0.0;
+    for (uint32_t c = 0; c < n->shape.c; c++) {
+        const int degree = degree_of(&n->units[c]);
+        if (degree > 1) {
+            most = fmax(most, fabs((double)n->tensor[0][c * SOTTO_POLY_TERMS + (size_t)degree]) * pow(step, degree - 1));
+        }
+    }
+    return most;
+}
+
+/* Integers of polynomials (nn/model/model.h): x with POLY_BITS more than a result keeps, coefficients of the highest powers with as many bits as weights. The
+ * plan of the unit itself is there. */
+static void plan_polynomials(const planner *p, size_t at)
+{
+    sotto_node *n = &p->m->nodes[at];
+    sotto_node_plan *plan = &n->plan;
+    const double in = exp2(p->scale[n->input[0]]), before = magnitude(p, n->input[0]), most = fmax(before, magnitude(p, at));
+    int degree = 1;
+    for (uint32_t c = 0; c < n->shape.c; c++) {
+        const int d = degree_of(&n->units[c]);
+        degree = d > degree ? d : degree;
+    }
+    if (degree == 1) {
+        return;
+    }
+    sotto_poly_plan_fields q = {.bits = p->options->weight_bits < 24 ? p->options->weight_bits : 24};
+    const unsigned wide = bits_for(before / in), keep = p->options->value_bits + POLY_BITS;
+    q.f = wide > keep + 1 ? wide - 1 - keep : 0;
+    for (;; q.f--) {
+        const double top = top_coefficient(n, in * ldexp(1.0, (int)q.f));
+        while (q.bits < 24 && top > ldexp(1.0, (int)q.bits - 1) - 1.0) {
+            q.bits++;
+        }
+        const double room = top > 0.0 ? floor(log2((ldexp(1.0, (int)q.bits - 1) - 1.0) / top)) : 0.0;
+        q.shift = (unsigned)fmax(0.0, fmin(room, F_MAX));
+        if (plan->f + q.shift >= q.f) {
+            break;
+        }
+    }
+    const unsigned drop = plan->f + q.shift - q.f;
+    q.shift -= drop > F_MAX ? drop - F_MAX : 0;
+    q.k = bits_for(pow(fmax(p->options->margin, 1.0), degree) * most / (in * ldexp(1.0, (int)q.f - (int)q.shift)));
+    q.exchange = drop > POLY_DROP;
+    plan->poly = q;
+}
+
+static void plan_node(planner *p, size_t at)
+{
+    sotto_node *n = &p->m->nodes[at];
+    sotto_node_plan *plan = &n->plan;
+    const sotto_calibration *o = p->options;
+    const double in = exp2(p->scale[n->input[0]]);
+    memset(plan, 0, sizeof *plan);
+    if (n->op == SOTTO_OP_INPUT) {
+        *plan = (sotto_node_plan){.present = 1, .bits = o->input_bits, .scale = exp2(p->scale[at])};
+    } else if (sotto_op_is_linear(n->op)) {
+        *plan = (sotto_node_plan){.present = 1, .weight_bits = o->weight_bits, .weight_scale = exp2(p->scale[at] - p->scale[n->input[0]])};
+    } else if (sotto_op_is_unit(n->op)) {
+        const double f = nearbyint(p->scale[at] - p->scale[n->input[0]]);
+        *plan = (sotto_node_plan){.present = 1, .f = (unsigned)fmin(f, F_MAX), .k = bits_for(o->margin * decided(p, at) / in)};
+        plan->k = n->op == SOTTO_OP_CLIP ? larger(plan->k, bits_of_bound(n, in, exp2(p->scale[at]))) : plan->k;
+        plan->k = larger(plan->k, plan->f + 2); /* a ring of k + 1 bits loses at most k - 1 */
+        plan->u = n->op == SOTTO_OP_IDENTITY ? 0 : o->sign_bits < plan->k ? o->sign_bits : plan->k;
+        if (n->op == SOTTO_OP_ACT) {
+            plan_polynomials(p, at);
+        }
+    } else if (n->op == SOTTO_OP_MAXPOOL) {
+        /* A difference reaches twice as far as a value, so one bit more decides to the same precision. */
+        *plan = (sotto_node_plan){.present = 1, .k = bits_for(o->margin * decided(p, at) / in)};
+        plan->u = o->sign_bits + 1 < plan->k ? o->sign_bits + 1 : plan->k;
+    }
+}
+
+static void plan_all(planner *p)
+{
+    const size_t last = p->m->node_count - 1;
+    for (size_t i = 0; i <= last; i++) {
+        plan_node(p, i);
+    }
+    sotto_node_plan *plan = &p->m->nodes[last].plan;
+    const unsigned k = bits_for(p->options->margin * magnitude(p, last) / exp2(p->scale[last]));
+    plan->present = 1;
+    plan->k = k > plan->k ? k : plan->k; /* a maxpool has one already, of its differences */
+}
+
+static int planner_new(planner *p, sotto_model *m, const sotto_observation *o, const sotto_calibration *options)
+{
+    const size_t n = m->node_count;
+    *p = (planner){.m = m, .o = o, .options = options};
+    double **const arrays[] = {&p->noise, &p->range, &p->free_scale, &p->scale, &p->offset, &p->phase};
+    p->component = sotto_calloc(n, sizeof *p->component);
+    int bad = p->component == NULL;
+    for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) {
+        *arrays[i] = sotto_calloc(n, sizeof **arrays[i]);
+        bad |= *arrays[i] == NULL;
+    }
+    return bad ? sotto_fail(SOTTO_ERR_MEMORY, "no memory for a calibration of %zu nodes", n) : SOTTO_OK;
+}
+
+static void planner_free(planner *p)
+{
+    sotto_free(p->noise);
+    sotto_free(p->range);
+    sotto_free(p->free_scale);
+    sotto_free(p->scale);
+    sotto_free(p->offset);
+    sotto_free(p->phase);
+    sotto_free(p->component);
+}
+
+int sotto_plan(sotto_model *m, sotto_observation *o, const sotto_calibration *options, sotto_calibration_report *report)
+{
+    planner p = {0};
+    sotto_calibration_report unread;
+    const sotto_equalise_options equalise = {options->weight_bits, options->value_bits, options->input_bits, options->method, options->share};
+    int status = check_options(options);
+    if (status == SOTTO_OK && !sotto_model_has_weights(m)) {
+        status = sotto_fail(SOTTO_ERR_ARG, "calibration needs the model's weights");
+    }
+    if (status != SOTTO_OK) {
+        return status;
+    }
+    for (size_t i = 0; i < m->node_count; i++) {
+        memset(&m->nodes[i].plan, 0, sizeof m->nodes[i].plan);
+    }
+    status = planner_new(&p, m, o, options);
+    if (status == SOTTO_OK) {
+        status = find_components(&p);
+    }
+    if (status == SOTTO_OK && options->equalise) {
+        status = sotto_equalise(m, o, &equalise);
+    }
+    if (status == SOTTO_OK) {
+        status = sotto_quantisation_noise(m, o, &equalise, p.noise, p.range);
+    }
+    if (status == SOTTO_OK) {
+        set_free_scales(&p);
+        choose_phases(&p);
+        plan_all(&p);
+        status = sotto_reach_tighten(m, options->sign_bits, report == NULL ? &unread : report);
+    }
+    for (size_t i = 0; i < m->node_count && status != SOTTO_OK; i++) {
+        memset(&m->nodes[i].plan, 0, sizeof m->nodes[i].plan);
+    }
+    planner_free(&p);
+    return status;
 }
 
 int sotto_calibrate(sotto_model *m, const sotto_calibration *options, const uint8_t *images, size_t count,
                     void (*progress)(void *ctx, size_t done, size_t count), void *ctx)
 {
-    int status = check_options(options, count);
-    if (status != SOTTO_OK) {
-        return status;
-    }
-    range *seen = sotto_calloc(m->node_count, sizeof *seen);
-    double *scale = sotto_calloc(m->node_count, sizeof *scale), *enlarge = sotto_calloc(m->node_count, sizeof *enlarge);
-    if (seen == NULL || scale == NULL || enlarge == NULL) {
-        status = sotto_fail(SOTTO_ERR_MEMORY, "no memory for a calibration of %zu nodes", m->node_count);
-        goto done;
-    }
-    for (size_t i = 0; i < m->node_count; i++) {
-        enlarge[i] = 1.0;
-    }
-    status = observe(m, seen, images, count, progress, ctx);
+    sotto_observation o;
+    int status = check_options(options);
     if (status == SOTTO_OK) {
-        status = plan_all(m, seen, options, scale, enlarge);
-        for (size_t i = 0; i < m->node_count && status != SOTTO_OK; i++) {
-            memset(&m->nodes[i].plan, 0, sizeof m->nodes[i].plan);
-        }
+        status = sotto_observe(&o, m, images, count, options->threads, progress, ctx);
     }
-done:
-    sotto_free(seen);
-    sotto_free(scale);
-    sotto_free(enlarge);
+    if (status == SOTTO_OK) {
+        status = sotto_plan(m, &o, options, NULL);
+        sotto_observation_free(&o);
+    }
     return status;
 }

@@ -4,6 +4,7 @@
 
 #include "lib/ct.h"
 #include "lib/mem.h"
+#include "nn/plain/narrow_internal.h"
 
 struct sotto_fixed_run {
     const sotto_program *p;
@@ -12,6 +13,7 @@ struct sotto_fixed_run {
     uint64_t *x, *y, *share, *share_y; /* scratch: what a step reads */
     int64_t *centred;
     size_t most;                  /* words of the largest value */
+    sotto_narrow *narrow;         /* the same in 32 bits, for runs without hooks; NULL: never fits */
 };
 
 int sotto_fixed_run_new(sotto_fixed_run **out, const sotto_program *p, const sotto_program_weights *w)
@@ -36,7 +38,7 @@ int sotto_fixed_run_new(sotto_fixed_run **out, const sotto_program *p, const sot
         bad = *scratch[i] == NULL;
     }
     run->centred = bad ? NULL : sotto_calloc(run->most, sizeof *run->centred);
-    if (run->centred == NULL) {
+    if (run->centred == NULL || sotto_narrow_new(&run->narrow, p, w) != SOTTO_OK) {
         sotto_fixed_run_free(run);
         return sotto_fail(SOTTO_ERR_MEMORY, "no memory for the values of %zu steps", p->step_count);
     }
@@ -58,6 +60,7 @@ void sotto_fixed_run_free(sotto_fixed_run *run)
     sotto_free_secret(run->share, run->most, sizeof *run->share);
     sotto_free_secret(run->share_y, run->most, sizeof *run->share_y);
     sotto_free_secret(run->centred, run->most, sizeof *run->centred);
+    sotto_narrow_free(run->narrow);
     sotto_free(run);
 }
 
@@ -81,24 +84,81 @@ static uint64_t outside(uint64_t y, unsigned k, int64_t low_margin, int64_t high
     return v < low_margin - bound || v >= bound - high_margin;
 }
 
-/* The sign takes half a step off both ends of k, the carry of a truncation 2^f - 1 off the upper one where the ring is no wider than it must be. */
-static uint64_t outside_unit(const sotto_step_info *s, uint64_t y)
+/* Where a sign is taken: half a step off both ends of k. */
+static uint64_t outside_sign(sotto_sign_window w, uint64_t y)
 {
-    const int64_t half = s->sign && s->sign_window.j > 0 ? INT64_C(1) << (s->sign_window.j - 1) : 0;
+    const int64_t half = w.j > 0 ? INT64_C(1) << (w.j - 1) : 0;
+    return outside(y, w.k, half, half);
+}
+
+/* The sign takes half a step off both ends of k, the carry of a truncation 2^f - 1 off the upper one where the ring is no wider than it must be. */
+static uint64_t outside_unit(const sotto_step_info *s, int sign, uint64_t y)
+{
+    const int64_t half = sign && s->sign_window.j > 0 ? INT64_C(1) << (s->sign_window.j - 1) : 0;
     const int64_t carry = sotto_truncation_widen(s->truncation) > 0 && s->truncation.l == s->k + 1 ? (INT64_C(1) << s->truncation.f) - 1 : 0;
     return outside(y, s->k, half, half > carry ? half : carry);
 }
 
-/* out = sign ? truncation of x : 0 for relu, truncation alone for identity; share NULL: plain. */
+static int decide(sotto_sign_window w, unsigned l, uint64_t y, const uint64_t *c)
+{
+    return c == NULL ? centre(y, l) >= 0 : (int)sotto_sign_reference(w, y, *c);
+}
+
+/* Units that are all alike. out = sign ? truncation of x : 0 for relu, truncation alone for identity; share NULL: plain. */
 static uint64_t units(const sotto_step_info *s, uint64_t *out, const uint64_t *x, const uint64_t *share)
 {
     const sotto_truncation t = s->truncation;
     uint64_t wraps = 0;
     for (size_t i = 0; i < s->units; i++) {
-        const uint64_t y = sotto_low_bits(x[i], t.l), c = share == NULL ? 0 : sotto_low_bits(share[i], t.l);
-        const int kept = !s->sign || (share == NULL ? centre(y, t.l) >= 0 : (int)sotto_sign_reference(s->sign_window, y, c));
-        out[i] = kept ? (uint64_t)shift_down(t, y, share == NULL ? NULL : &c) : 0;
-        wraps += outside_unit(s, x[i]);
+        const uint64_t y = sotto_low_bits(x[i], t.l), own = share == NULL ? 0 : sotto_low_bits(share[i], t.l), *c = share == NULL ? NULL : &own;
+        const int kept = !s->sign || decide(s->sign_window, t.l, y, c);
+        out[i] = kept ? (uint64_t)shift_down(t, y, c) : 0;
+        wraps += outside_unit(s, s->sign, x[i]);
+    }
+    return wraps;
+}
+
+/* Both decisions as the protocol combines them; b2 implies b unless a value left its range. */
+static uint64_t clips(const sotto_step_info *s, const int64_t *bound, uint64_t *out, const uint64_t *x, const uint64_t *share)
+{
+    const sotto_truncation t = s->truncation;
+    const size_t area = (size_t)s->shape.h * s->shape.w;
+    uint64_t wraps = 0;
+    for (size_t i = 0; i < s->units; i++) {
+        const uint64_t most = (uint64_t)bound[i / area], y = sotto_low_bits(x[i], t.l), own = share == NULL ? 0 : sotto_low_bits(share[i], t.l);
+        const uint64_t *c = share == NULL ? NULL : &own;
+        const int b = decide(s->sign_window, t.l, y, c), b2 = decide(s->sign_window, t.l, sotto_low_bits(y - most, t.l), c);
+        out[i] = (b != b2 ? (uint64_t)shift_down(t, y, c) : 0) + (b2 ? most >> t.f : 0);
+        wraps += outside_unit(s, 1, x[i]) | outside_sign(s->sign_window, x[i] - most);
+    }
+    return wraps;
+}
+
+/* Units of several kinds: sums of patches and of their shares first, in the words of `sum` and `sum_share`. */
+static uint64_t mixed(const sotto_step_info *s, uint64_t *out, const uint64_t *x, const uint64_t *share, uint64_t *sum, uint64_t *sum_share)
+{
+    const sotto_truncation t = s->truncation;
+    uint64_t wraps = 0;
+    memset(sum, 0, s->words * sizeof *sum);
+    memset(sum_share, 0, s->words * sizeof *sum_share);
+    for (size_t i = 0; i < s->words; i++) {
+        if (s->decision[i] < SOTTO_DECISION_ZERO) {
+            sum[s->decision[i]] += x[i];
+            sum_share[s->decision[i]] += share == NULL ? 0 : share[i];
+        }
+    }
+    for (size_t d = 0; d < s->decisions; d++) {
+        const sotto_sign_window w = {s->sign_window.k + s->patch_bits[d], s->sign_window.j + s->patch_bits[d]};
+        wraps += s->patch_bits[d] > 0 ? outside_sign(w, sum[d]) : 0;
+        /* A sum of 0 keeps nothing, or zeros: either is 0 unless its pixels cancel; the sign bit says positive. */
+        sum[d] = (uint64_t)decide(w, t.l, sotto_low_bits(sum[d], t.l), share == NULL ? NULL : &sum_share[d]);
+    }
+    for (size_t i = 0; i < s->words; i++) {
+        const uint64_t own = share == NULL ? 0 : sotto_low_bits(share[i], t.l);
+        const uint32_t d = s->decision[i];
+        const int alone = d < SOTTO_DECISION_ZERO && s->patch_bits[d] == 0, kept = d == SOTTO_DECISION_PASS || (d != SOTTO_DECISION_ZERO && sum[d]);
+        out[i] = kept ? (uint64_t)shift_down(t, sotto_low_bits(x[i], t.l), share == NULL ? NULL : &own) : 0;
+        wraps += d != SOTTO_DECISION_ZERO && outside_unit(s, alone, x[i]);
     }
     return wraps;
 }
@@ -120,6 +180,21 @@ static uint64_t maximum(sotto_fixed_run *run, const sotto_step_info *s, uint64_t
     return wraps;
 }
 
+/* Modulo 2^64, which the ring of the result divides; what reads it is in one ring with it. */
+static void poly(const sotto_step_info *s, const int64_t *terms, uint64_t *out, const uint64_t *x)
+{
+    const size_t area = (size_t)s->shape.h * s->shape.w;
+    for (size_t i = 0; i < s->words; i++) {
+        const size_t c = i / area;
+        const int64_t *term = terms + c * SOTTO_POLY_TERMS;
+        uint64_t sum = s->degree[c] == 1 ? x[i] << s->shift[0] : 0;
+        for (unsigned j = s->degree[c] + 1u; s->degree[c] > 1 && j-- > 0;) {
+            sum = sum * x[i] + (uint64_t)term[j];
+        }
+        out[i] = sum;
+    }
+}
+
 static void linear(const sotto_fixed_run *run, const sotto_step_info *s, size_t at, uint64_t *out, const uint64_t *x)
 {
     const size_t area = (size_t)s->shape.h * s->shape.w;
@@ -137,8 +212,11 @@ void sotto_fixed_infer(sotto_fixed_run *run, int64_t *logits, const int64_t *x, 
     const sotto_fixed_options plain = {0};
     uint64_t wrapped = 0;
     options = options == NULL ? &plain : options;
+    if (options->share == NULL && options->seen == NULL && run->narrow != NULL && sotto_narrow_infer(run->narrow, logits, x, wraps)) {
+        return;
+    }
     for (size_t at = 0; at < p->step_count; at++) {
-        const sotto_step_info *s = &p->steps[at], *from = &p->steps[s->in[0]];
+        const sotto_step_info *s = &p->steps[at];
         const uint64_t *in = run->value[s->in[0]];
         const uint64_t *share = options->share == NULL || at == 0 ? NULL : options->share(options->ctx, s->in[0]);
         uint64_t *out = run->value[at];
@@ -150,19 +228,22 @@ void sotto_fixed_infer(sotto_fixed_run *run, int64_t *logits, const int64_t *x, 
             linear(run, s, at, out, in);
             break;
         case SOTTO_STEP_ADD:
-            sotto_step_add(s, out, in, run->value[s->in[1]]);
-            break;
+        case SOTTO_STEP_CONCAT:
+        case SOTTO_STEP_PAD:
         case SOTTO_STEP_SUM:
-            sotto_step_sum(s, from->shape, out, in);
-            break;
         case SOTTO_STEP_GATHER:
-            sotto_step_gather(s, from->shape, out, in);
+            sotto_step_local(p, at, run->value);
             break;
         case SOTTO_STEP_MAX:
             wrapped += maximum(run, s, out, in, share);
             break;
+        case SOTTO_STEP_POLY:
+            poly(s, run->w->poly[at], out, in);
+            break;
         case SOTTO_STEP_UNIT:
-            wrapped += units(s, out, in, share);
+            wrapped += s->clip               ? clips(s, run->w->bound[at], out, in, share)
+                       : s->decision == NULL ? units(s, out, in, share)
+                                             : mixed(s, out, in, share, run->x, run->y);
             break;
         }
         for (size_t i = 0; i < s->words; i++) {

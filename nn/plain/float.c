@@ -9,6 +9,8 @@
 struct sotto_float_run {
     const sotto_model *m;
     float **value; /* per node; flatten shares its input's */
+    double *sum;   /* a row of a convolution */
+    size_t width;
 };
 
 static int shares_value(sotto_op op)
@@ -33,7 +35,11 @@ int sotto_float_run_new(sotto_float_run **out, const sotto_model *m)
             return sotto_fail(SOTTO_ERR_MEMORY, "no memory for the activations of node %s", n->name);
         }
     }
-    if (run->value == NULL) {
+    for (size_t i = 0; i < m->node_count; i++) {
+        run->width = m->nodes[i].shape.w > run->width ? m->nodes[i].shape.w : run->width;
+    }
+    run->sum = sotto_calloc(run->width, sizeof *run->sum);
+    if (run->value == NULL || run->sum == NULL) {
         sotto_float_run_free(run);
         return sotto_fail(SOTTO_ERR_MEMORY, "no memory for float inference");
     }
@@ -52,6 +58,7 @@ void sotto_float_run_free(sotto_float_run *run)
         }
     }
     sotto_free(run->value);
+    sotto_free_secret(run->sum, run->width, sizeof *run->sum);
     sotto_free(run);
 }
 
@@ -73,27 +80,43 @@ static span clip(uint32_t y, uint32_t stride, uint32_t pad, uint32_t kernel, uin
     return s;
 }
 
-static void conv(const sotto_node *n, sotto_shape in, float *out, const float *x)
+/* sum[z] += w x[z stride + shift] for every z whose column lies inside. */
+static void add_row(double *sum, uint32_t count, float w, const float *x, uint32_t size, uint32_t stride, int64_t shift)
+{
+    const int64_t first = shift < 0 ? (-shift + stride - 1) / stride : 0, end = size <= shift ? 0 : (size - shift + stride - 1) / stride;
+    const int64_t last = end < count ? end : count;
+    if (stride == 1) {
+        for (int64_t z = first; z < last; z++) {
+            sum[z] += (double)w * (double)x[z + shift];
+        }
+    } else {
+        for (int64_t z = first; z < last; z++) {
+            sum[z] += (double)w * (double)x[z * stride + shift];
+        }
+    }
+}
+
+/* A row of one output channel at a time, so that the innermost loop has a vector of them. */
+static void conv(const sotto_node *n, sotto_shape in, float *out, const float *x, double *sum)
 {
     const uint32_t per = in.c / n->groups, filters = n->out / n->groups;
-    const float *w = n->tensor[0];
     for (uint32_t m = 0; m < n->out; m++) {
-        const float *xg = x + (size_t)(m / filters) * per * in.h * in.w;
-        for (uint32_t y = 0; y < n->shape.h; y++) {
+        const float *xg = x + (size_t)(m / filters) * per * in.h * in.w, *wm = n->tensor[0] + (size_t)m * per * n->kernel_h * n->kernel_w;
+        for (uint32_t y = 0; y < n->shape.h; y++, out += n->shape.w) {
             const span v = clip(y, n->stride_h, n->pad_top, n->kernel_h, in.h);
             for (uint32_t z = 0; z < n->shape.w; z++) {
-                const span h = clip(z, n->stride_w, n->pad_left, n->kernel_w, in.w);
-                double sum = n->tensor[1][m];
-                for (uint32_t c = 0; c < per; c++) {
-                    for (uint32_t i = v.from; i < v.to; i++) {
-                        const float *row = xg + ((size_t)c * in.h + (size_t)(v.start + i)) * in.w;
-                        const float *kernel = w + (((size_t)m * per + c) * n->kernel_h + i) * n->kernel_w;
-                        for (uint32_t j = h.from; j < h.to; j++) {
-                            sum += (double)kernel[j] * row[h.start + j];
-                        }
+                sum[z] = n->tensor[1][m];
+            }
+            for (uint32_t c = 0; c < per; c++) {
+                for (uint32_t i = v.from; i < v.to; i++) {
+                    const float *row = xg + ((size_t)c * in.h + (size_t)(v.start + i)) * in.w;
+                    for (uint32_t j = 0; j < n->kernel_w; j++) {
+                        add_row(sum, n->shape.w, wm[((size_t)c * n->kernel_h + i) * n->kernel_w + j], row, in.w, n->stride_w, (int64_t)j - n->pad_left);
                     }
                 }
-                out[((size_t)m * n->shape.h + y) * n->shape.w + z] = (float)sum;
+            }
+            for (uint32_t z = 0; z < n->shape.w; z++) {
+                out[z] = (float)sum[z];
             }
         }
     }
@@ -138,9 +161,67 @@ static void channelwise(const sotto_node *n, float *out, const float *x)
 {
     const size_t area = (size_t)n->shape.h * n->shape.w;
     for (uint32_t c = 0; c < n->shape.c; c++) {
-        const double factor = n->tensor[0][c] / sqrt((double)n->tensor[3][c] + SOTTO_BATCHNORM_EPSILON);
+        const double factor = n->tensor[0][c] / sqrt((double)n->tensor[3][c] + (double)n->epsilon);
         for (size_t i = 0; i < area; i++) {
             out[c * area + i] = (float)((x[c * area + i] - (double)n->tensor[2][c]) * factor + n->tensor[1][c]);
+        }
+    }
+}
+
+static float polynomial(const float *c, float x)
+{
+    return c[0] + x * (c[1] + x * (c[2] + x * c[3]));
+}
+
+/* All of a patch, or zeros, by the sign of its sum. */
+static void patches(sotto_unit u, sotto_shape s, float *out, const float *x)
+{
+    for (uint32_t top = 0; top < s.h; top += u.block_h) {
+        for (uint32_t left = 0; left < s.w; left += u.block_w) {
+            const uint32_t bottom = top + u.block_h < s.h ? top + u.block_h : s.h, right = left + u.block_w < s.w ? left + u.block_w : s.w;
+            double sum = 0.0;
+            for (uint32_t y = top; y < bottom; y++) {
+                for (uint32_t z = left; z < right; z++) {
+                    sum += x[(size_t)y * s.w + z];
+                }
+            }
+            for (uint32_t y = top; y < bottom; y++) {
+                for (uint32_t z = left; z < right; z++) {
+                    out[(size_t)y * s.w + z] = sum > 0.0 ? x[(size_t)y * s.w + z] : 0.0f;
+                }
+            }
+        }
+    }
+}
+
+static void act(const sotto_node *n, float *out, const float *x)
+{
+    const size_t area = (size_t)n->shape.h * n->shape.w;
+    for (uint32_t c = 0; c < n->shape.c; c++) {
+        const sotto_unit u = n->units[c];
+        const size_t at = c * area;
+        if (u.kind == SOTTO_UNIT_RELU) {
+            patches(u, n->shape, out + at, x + at);
+        }
+        for (size_t i = at; i < at + area; i++) {
+            if (u.kind == SOTTO_UNIT_IDENTITY || !sotto_node_masked_in(n, i)) {
+                out[i] = x[i];
+            } else if (u.kind == SOTTO_UNIT_ZERO) {
+                out[i] = 0.0f;
+            } else if (u.kind != SOTTO_UNIT_RELU) {
+                out[i] = polynomial(n->tensor[0] + (size_t)c * SOTTO_POLY_TERMS, x[i]);
+            }
+        }
+    }
+}
+
+static void pad(const sotto_node *n, sotto_shape in, float *out, const float *x)
+{
+    memset(out, 0, sotto_shape_words(n->shape) * sizeof *out);
+    for (uint32_t c = 0; c < in.c; c++) {
+        for (uint32_t y = 0; y < in.h; y++) {
+            memcpy(out + (((size_t)c + n->pad_front) * n->shape.h + y + n->pad_top) * n->shape.w + n->pad_left, x + ((size_t)c * in.h + y) * in.w,
+                   in.w * sizeof *out);
         }
     }
 }
@@ -155,7 +236,7 @@ static void node_run(const sotto_float_run *run, size_t at)
     const size_t words = sotto_shape_words(n->shape), area = (size_t)in.h * in.w;
     switch (n->op) {
     case SOTTO_OP_CONV:
-        conv(n, in, out, x);
+        conv(n, in, out, x, run->sum);
         break;
     case SOTTO_OP_DENSE:
         dense(n, sotto_shape_words(in), out, x);
@@ -167,6 +248,24 @@ static void node_run(const sotto_float_run *run, size_t at)
         for (size_t i = 0; i < words; i++) {
             out[i] = x[i] > 0.0f ? x[i] : 0.0f;
         }
+        break;
+    case SOTTO_OP_CLIP:
+        for (size_t i = 0; i < words; i++) {
+            const float bound = n->tensor[0][i / area];
+            out[i] = x[i] > bound ? bound : x[i] > 0.0f ? x[i] : 0.0f;
+        }
+        break;
+    case SOTTO_OP_ACT:
+        act(n, out, x);
+        break;
+    case SOTTO_OP_CONCAT: {
+        const size_t first = sotto_shape_words(in);
+        memcpy(out, x, first * sizeof *out);
+        memcpy(out + first, run->value[n->input[1]], (words - first) * sizeof *out);
+        break;
+    }
+    case SOTTO_OP_PAD:
+        pad(n, in, out, x);
         break;
     case SOTTO_OP_MAXPOOL:
     case SOTTO_OP_AVGPOOL:

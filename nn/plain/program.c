@@ -28,6 +28,16 @@ static uint32_t add_step(compiler *c, const sotto_step_info *s)
     return (uint32_t)c->p->step_count++;
 }
 
+static int has_polynomial(const sotto_node *n)
+{
+    for (uint32_t i = 0; n->units != NULL && i < n->shape.c; i++) {
+        if (n->units[i].kind == SOTTO_UNIT_SQUARE || n->units[i].kind == SOTTO_UNIT_CUBIC) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
 static int check_unit_plan(const sotto_node *n)
 {
     const sotto_node_plan *plan = &n->plan;
@@ -37,11 +47,16 @@ static int check_unit_plan(const sotto_node *n)
     if (plan->k < 2 || plan->k > 50) {
         return refuse(n, "k is out of range; expected 2 to 50");
     }
-    if ((n->op == SOTTO_OP_RELU || n->op == SOTTO_OP_MAXPOOL) && (plan->u < 2 || plan->u > plan->k)) {
+    if (n->op != SOTTO_OP_IDENTITY && (plan->u < 2 || plan->u > plan->k)) {
         return refuse(n, "u is out of range; expected 2 to k");
     }
     if (sotto_op_is_unit(n->op) && plan->f > 40) {
         return refuse(n, "f is out of range; expected 0 to 40");
+    }
+    const sotto_poly_plan_fields *poly = &plan->poly;
+    if (has_polynomial(n) && (poly->bits < 2 || poly->bits > 24 || poly->k < 2 || poly->k > 58 || poly->f > 40 || poly->shift > 40 ||
+                              plan->f + poly->shift < poly->f || plan->f + poly->shift - poly->f > 40)) {
+        return refuse(n, "it has polynomials, and the plan has no poly= for them, or one out of range; calibrate the model again");
     }
     return SOTTO_OK;
 }
@@ -71,10 +86,11 @@ static int compile_linear(compiler *c, const sotto_node *n, sotto_step_info *s)
     return SOTTO_OK;
 }
 
-static int compile_add(compiler *c, const sotto_node *n, sotto_step_info *s)
+/* ADD, CONCAT: both inputs at the finer scale. */
+static int compile_pair(compiler *c, const sotto_node *n, sotto_step_info *s)
 {
     const double scale[2] = {c->p->steps[s->in[0]].scale, c->p->steps[s->in[1]].scale};
-    s->op = SOTTO_STEP_ADD;
+    s->op = n->op == SOTTO_OP_ADD ? SOTTO_STEP_ADD : SOTTO_STEP_CONCAT;
     s->scale = fmin(scale[0], scale[1]);
     for (unsigned k = 0; k < 2; k++) {
         const double shift = log2(scale[k] / s->scale), whole = nearbyint(shift);
@@ -86,6 +102,140 @@ static int compile_add(compiler *c, const sotto_node *n, sotto_step_info *s)
     return SOTTO_OK;
 }
 
+/* ---- units ---- */
+
+static unsigned bits_of(size_t count) /* ceil(log2(count)) */
+{
+    unsigned bits = 0;
+    while ((size_t)1 << bits < count) {
+        bits++;
+    }
+    return bits;
+}
+
+/* The decisions of one channel: one a patch, or none. */
+static void map_channel(const sotto_node *n, uint32_t channel, sotto_step_info *s)
+{
+    const sotto_unit u = n->units[channel];
+    const uint32_t h = n->shape.h, w = n->shape.w;
+    const size_t first = (size_t)channel * h * w;
+    for (size_t i = first; u.kind != SOTTO_UNIT_RELU && i < first + (size_t)h * w; i++) {
+        s->decision[i] = u.kind == SOTTO_UNIT_ZERO ? SOTTO_DECISION_ZERO : SOTTO_DECISION_PASS;
+    }
+    for (uint32_t top = 0; u.kind == SOTTO_UNIT_RELU && top < h; top += u.block_h) {
+        for (uint32_t left = 0; left < w; left += u.block_w) {
+            const uint32_t rows = h - top < u.block_h ? h - top : u.block_h, cols = w - left < u.block_w ? w - left : u.block_w;
+            if (!sotto_node_masked_in(n, first + (size_t)top * w + left)) { /* in patches of one pixel alone */
+                s->decision[first + (size_t)top * w + left] = SOTTO_DECISION_PASS;
+                continue;
+            }
+            for (uint32_t i = 0; i < rows * cols; i++) {
+                s->decision[first + (size_t)(top + i / cols) * w + left + i % cols] = (uint32_t)s->decisions;
+            }
+            s->patch_bits[s->decisions++] = (uint8_t)bits_of((size_t)rows * cols);
+        }
+    }
+}
+
+/* Kinds, patches and mask of an act node; nothing where it is relu or identity all over. */
+static int compile_act(const sotto_node *n, sotto_step_info *s)
+{
+    size_t others = 0, patches = 0;
+    for (uint32_t i = 0; i < n->shape.c; i++) {
+        const sotto_unit u = n->units[i];
+        others += u.kind == SOTTO_UNIT_ZERO;
+        patches += u.block_h > 1 || u.block_w > 1;
+    }
+    const size_t decisions = sotto_node_decisions(n);
+    s->sign = decisions > 0;
+    if ((decisions == 0 && others == 0) || (patches == 0 && decisions == s->words)) {
+        s->decisions = decisions;
+        return SOTTO_OK;
+    }
+    s->decision = sotto_calloc(s->words, sizeof *s->decision);
+    s->patch_bits = sotto_calloc(decisions + 1, sizeof *s->patch_bits);
+    if (s->decision == NULL || s->patch_bits == NULL) {
+        sotto_free(s->decision);
+        sotto_free(s->patch_bits);
+        return sotto_fail(SOTTO_ERR_MEMORY, "no memory for the units of node %s", n->name);
+    }
+    for (uint32_t i = 0; i < n->shape.c; i++) {
+        map_channel(n, i, s);
+    }
+    return SOTTO_OK;
+}
+
+static int compile_unit(compiler *c, const sotto_node *n, sotto_step_info *s)
+{
+    int status = check_unit_plan(n);
+    s->op = SOTTO_STEP_UNIT;
+    s->units = s->words;
+    if (n->op == SOTTO_OP_RELU || n->op == SOTTO_OP_IDENTITY) { /* of a flattened image: still the image */
+        s->shape = c->p->steps[s->in[0]].shape;
+    }
+    s->truncation.f = has_polynomial(n) ? n->plan.poly.f : n->plan.f;
+    s->scale = ldexp(c->p->steps[s->in[0]].scale, (int)s->truncation.f);
+    s->k = n->plan.k;
+    s->clip = n->op == SOTTO_OP_CLIP;
+    s->sign = s->clip || n->op == SOTTO_OP_RELU;
+    s->decisions = s->sign ? s->units << s->clip : 0;
+    if (status == SOTTO_OK && n->op == SOTTO_OP_ACT) {
+        status = compile_act(n, s);
+    }
+    if (s->sign) {
+        s->sign_window = (sotto_sign_window){n->plan.k, n->plan.k - n->plan.u};
+    }
+    c->p->relus += s->decisions;
+    return status;
+}
+
+/* A UNIT that passes on what is not always zero. */
+static int pass_on(compiler *c, const sotto_node *n, sotto_step_info *s, unsigned f)
+{
+    sotto_step_info pass = {.op = SOTTO_STEP_UNIT, .node = s->node, .in = {(uint32_t)c->p->step_count - 1}, .shape = s->shape, .ways = 1, .words = s->words,
+                            .units = s->words, .truncation = {.f = f}, .scale = ldexp(c->p->steps[c->p->step_count - 1].scale, (int)f), .k = n->plan.poly.k};
+    const size_t area = (size_t)s->shape.h * s->shape.w;
+    int zeros = 0;
+    for (uint32_t i = 0; i < s->shape.c; i++) {
+        zeros |= n->units[i].kind == SOTTO_UNIT_ZERO;
+    }
+    pass.decision = zeros ? sotto_calloc(s->words, sizeof *pass.decision) : NULL;
+    if (zeros && pass.decision == NULL) {
+        return sotto_fail(SOTTO_ERR_MEMORY, "no memory for the units of node %s", n->name);
+    }
+    for (size_t i = 0; zeros && i < s->words; i++) {
+        pass.decision[i] = n->units[i / area].kind == SOTTO_UNIT_ZERO ? SOTTO_DECISION_ZERO : SOTTO_DECISION_PASS;
+    }
+    *s = pass;
+    return SOTTO_OK;
+}
+
+/* What follows the UNIT *s of a layer with polynomials; *s becomes the last step. */
+static int compile_poly(compiler *c, const sotto_node *n, sotto_step_info *s)
+{
+    const sotto_poly_plan_fields *plan = &n->plan.poly;
+    sotto_step_info poly = {.op = SOTTO_STEP_POLY, .node = s->node, .in = {add_step(c, s)}, .shape = s->shape, .ways = 1, .words = s->words,
+                            .scale = ldexp(s->scale, -(int)plan->shift), .shift = {plan->shift}, .poly_bits = plan->bits};
+    c->fresh[poly.in[0]] = 1;
+    poly.degree = sotto_calloc(s->shape.c, 1);
+    if (poly.degree == NULL) {
+        return sotto_fail(SOTTO_ERR_MEMORY, "no memory for the units of node %s", n->name);
+    }
+    for (uint32_t i = 0; i < s->shape.c; i++) {
+        const unsigned kind = n->units[i].kind;
+        poly.degree[i] = kind == SOTTO_UNIT_ZERO ? 0 : kind == SOTTO_UNIT_SQUARE ? 2 : kind == SOTTO_UNIT_CUBIC ? 3 : 1;
+    }
+    add_step(c, &poly);
+    int status = SOTTO_OK;
+    if (plan->exchange) {
+        status = pass_on(c, n, s, 0);
+        if (status == SOTTO_OK) {
+            add_step(c, s);
+        }
+    }
+    return status == SOTTO_OK ? pass_on(c, n, s, n->plan.f + plan->shift - plan->f) : status;
+}
+
 static sotto_window window_of(const sotto_node *n, sotto_shape in)
 {
     if (n->op == SOTTO_OP_GLOBALAVG) {
@@ -94,12 +244,14 @@ static sotto_window window_of(const sotto_node *n, sotto_shape in)
     return (sotto_window){n->kernel_h, n->kernel_w, n->stride_h, n->stride_w, n->pad_top, n->pad_left};
 }
 
-/* A flattened value keeps the shape of the step that made it, which is the one that a window must slide over. */
-static int check_window(const compiler *c, const sotto_node *n, const sotto_step_info *s)
+/* A flattened value keeps the shape of the step that made it, which is the one that a window slides over and that channels are counted in. */
+static int check_image(const compiler *c, const sotto_node *n, const sotto_step_info *s)
 {
-    const sotto_shape node = c->m->nodes[n->input[0]].shape, step = c->p->steps[s->in[0]].shape;
-    if (node.c != step.c || node.h != step.h || node.w != step.w) {
-        return sotto_fail(SOTTO_ERR_UNSUPPORTED, "node %s: a pool reads a flattened image; put it before the flatten node", n->name);
+    for (unsigned k = 0; k < sotto_op_inputs(n->op); k++) {
+        const sotto_shape node = c->m->nodes[n->input[k]].shape, step = c->p->steps[s->in[k]].shape;
+        if (node.c != step.c || node.h != step.h || node.w != step.w) {
+            return sotto_fail(SOTTO_ERR_UNSUPPORTED, "node %s: %s reads a flattened image; put it before the flatten node", n->name, sotto_op_name(n->op));
+        }
     }
     return SOTTO_OK;
 }
@@ -110,7 +262,7 @@ static int compile_maxpool(compiler *c, const sotto_node *n, sotto_step_info *s)
     const size_t area = sotto_shape_words(n->shape);
     int status = check_unit_plan(n);
     if (status == SOTTO_OK) {
-        status = check_window(c, n, s);
+        status = check_image(c, n, s);
     }
     if (status != SOTTO_OK) {
         return status;
@@ -130,6 +282,7 @@ static int compile_maxpool(compiler *c, const sotto_node *n, sotto_step_info *s)
         max.ways = (left + 1) / 2;
         max.words = max.ways * area;
         max.units = left / 2 * area;
+        max.decisions = max.units;
         max.sign = 1;
         max.k = n->plan.k;
         max.sign_window = (sotto_sign_window){n->plan.k, n->plan.k - n->plan.u};
@@ -165,25 +318,37 @@ static int compile_node(compiler *c, size_t index)
         status = compile_linear(c, n, &s);
         break;
     case SOTTO_OP_RELU:
+    case SOTTO_OP_CLIP:
+    case SOTTO_OP_ACT:
     case SOTTO_OP_IDENTITY:
-        status = check_unit_plan(n);
-        s.op = SOTTO_STEP_UNIT;
-        s.units = s.words;
-        s.scale = ldexp(from->scale, (int)n->plan.f);
-        s.sign = n->op == SOTTO_OP_RELU;
-        s.k = n->plan.k;
-        if (s.sign) {
-            s.sign_window = (sotto_sign_window){n->plan.k, n->plan.k - n->plan.u};
-            p->relus += s.units;
+        status = compile_unit(c, n, &s);
+        if (status == SOTTO_OK && has_polynomial(n)) {
+            status = compile_poly(c, n, &s);
         }
         fresh = 1;
         break;
     case SOTTO_OP_ADD:
-        status = compile_add(c, n, &s);
+        status = compile_pair(c, n, &s);
+        break;
+    case SOTTO_OP_CONCAT:
+        status = check_image(c, n, &s);
+        if (status == SOTTO_OK) {
+            status = compile_pair(c, n, &s);
+        }
+        fresh = c->fresh[s.in[0]] && c->fresh[s.in[1]];
+        break;
+    case SOTTO_OP_PAD: /* zeros that both parties know need no mask */
+        status = check_image(c, n, &s);
+        s.op = SOTTO_STEP_PAD;
+        s.scale = from->scale;
+        s.pad_top = n->pad_top;
+        s.pad_left = n->pad_left;
+        s.pad_front = n->pad_front;
+        fresh = c->fresh[s.in[0]];
         break;
     case SOTTO_OP_AVGPOOL:
     case SOTTO_OP_GLOBALAVG:
-        status = check_window(c, n, &s);
+        status = check_image(c, n, &s);
         s.op = SOTTO_STEP_SUM;
         s.window = window_of(n, in);
         s.scale = from->scale / ((double)s.window.kernel_h * s.window.kernel_w);
@@ -221,20 +386,30 @@ static void assign_ring(compiler *c, size_t at)
     case SOTTO_STEP_INPUT:
         break;
     case SOTTO_STEP_UNIT:
+        if (c->p->steps[s->in[0]].op == SOTTO_STEP_POLY) { /* a local truncation */
+            ask(c, s->in[0], s->l + s->truncation.f > s->k ? s->l + s->truncation.f : s->k);
+            break;
+        }
         ask(c, s->in[0], s->k + 1);
+        for (size_t i = 0; s->decision != NULL && i < s->decisions; i++) {
+            ask(c, s->in[0], s->k + s->patch_bits[i]);
+        }
         break;
     case SOTTO_STEP_MAX:
         s->l = s->l > s->k ? s->l : s->k;
         ask(c, s->in[0], s->l);
         break;
     case SOTTO_STEP_ADD:
+    case SOTTO_STEP_CONCAT:
         for (unsigned k = 0; k < 2; k++) {
             ask(c, s->in[k], s->l > s->shift[k] + 2 ? s->l - s->shift[k] : 2);
         }
         break;
     case SOTTO_STEP_LINEAR:
     case SOTTO_STEP_SUM:
+    case SOTTO_STEP_PAD:
     case SOTTO_STEP_GATHER:
+    case SOTTO_STEP_POLY:
         ask(c, s->in[0], s->l);
         break;
     }
@@ -250,7 +425,7 @@ static int check_step(const compiler *c, size_t at)
         return sotto_fail(SOTTO_ERR_PARAMS, "node %s: its ring would have %u bits; 2 to %u are possible: smaller k", n->name, s->l, RING_MAX);
     }
     if (s->op == SOTTO_STEP_UNIT) {
-        s->truncation = (sotto_truncation){c->p->steps[s->in[0]].l, n->plan.f, s->l};
+        s->truncation = (sotto_truncation){c->p->steps[s->in[0]].l, s->truncation.f, s->l};
         status = sotto_truncation_check(s->truncation);
     } else if (s->op == SOTTO_STEP_MAX) {
         s->truncation = (sotto_truncation){s->l, 0, s->l};
@@ -304,6 +479,7 @@ int sotto_program_new(sotto_program *p, const sotto_model *m)
     size_t cap = m->node_count;
     for (size_t i = 0; i < m->node_count; i++) {
         cap += m->nodes[i].op == SOTTO_OP_MAXPOOL ? 32 : 0; /* a kernel has at most 2^32 positions */
+        cap += m->nodes[i].op == SOTTO_OP_ACT ? 3 : 0;
     }
     compiler c = {m, p, sotto_calloc(cap, sizeof *c.need), sotto_calloc(cap, sizeof *c.fresh)};
     p->steps = sotto_calloc(cap, sizeof *p->steps);
@@ -322,6 +498,11 @@ int sotto_program_new(sotto_program *p, const sotto_model *m)
 
 void sotto_program_free(sotto_program *p)
 {
+    for (size_t i = 0; p->steps != NULL && i < p->step_count; i++) {
+        sotto_free(p->steps[i].decision);
+        sotto_free(p->steps[i].patch_bits);
+        sotto_free(p->steps[i].degree);
+    }
     sotto_free(p->steps);
     sotto_free(p->step_of);
     memset(p, 0, sizeof *p);
@@ -360,6 +541,54 @@ static int step_weights(sotto_program_weights *w, const sotto_step_info *s, cons
     return SOTTO_OK;
 }
 
+/* T of each channel of a clip. A value in [T, T + 2^f) may become T >> f or be cut to it: the same. */
+static int step_bounds(sotto_program_weights *w, const sotto_step_info *s, const sotto_node *n, size_t at)
+{
+    const int64_t unit = INT64_C(1) << s->truncation.f;
+    w->bound_counts[at] = s->shape.c;
+    w->bound[at] = sotto_calloc(s->shape.c, sizeof **w->bound);
+    if (w->bound[at] == NULL) {
+        return sotto_fail(SOTTO_ERR_MEMORY, "no memory for the bounds of node %s", n->name);
+    }
+    for (uint32_t i = 0; i < s->shape.c; i++) {
+        const double bound = fmax(nearbyint(n->tensor[0][i] / s->scale), 1.0) * (double)unit;
+        if (!(bound < ldexp(1.0, (int)s->k - 1))) {
+            return refuse(n, "a bound does not fit its k; calibrate the model again");
+        }
+        w->bound[at][i] = (int64_t)bound;
+    }
+    return SOTTO_OK;
+}
+
+/* Coefficients of the channels that are polynomials. */
+static int step_poly(sotto_program_weights *w, const sotto_program *p, const sotto_node *n, size_t at)
+{
+    const sotto_step_info *s = &p->steps[at];
+    const double x = p->steps[s->in[0]].scale;
+    w->poly_counts[at] = (size_t)s->shape.c * SOTTO_POLY_TERMS;
+    w->poly[at] = sotto_calloc(w->poly_counts[at], sizeof **w->poly);
+    if (w->poly[at] == NULL) {
+        return sotto_fail(SOTTO_ERR_MEMORY, "no memory for the coefficients of node %s", n->name);
+    }
+    for (uint32_t c = 0; c < s->shape.c; c++) {
+        for (unsigned j = 0; s->degree[c] > 1 && j <= s->degree[c]; j++) {
+            const double term = nearbyint(n->tensor[0][c * SOTTO_POLY_TERMS + j] * pow(x, (int)j) / s->scale);
+            const double most = ldexp(1.0, (int)(j == s->degree[c] ? s->poly_bits : s->l) - 1);
+            if (!(term >= -most) || !(term < most)) {
+                return refuse(n, "a coefficient does not fit the bits of its plan; calibrate the model again");
+            }
+            w->poly[at][c * SOTTO_POLY_TERMS + j] = (int64_t)term;
+        }
+    }
+    return SOTTO_OK;
+}
+
+static int has_tables(const sotto_program_weights *w)
+{
+    return w->weights != NULL && w->bias != NULL && w->bound != NULL && w->poly != NULL && w->weight_counts != NULL && w->bias_counts != NULL && w->bound_counts != NULL &&
+           w->poly_counts != NULL;
+}
+
 int sotto_program_weights_new(sotto_program_weights *w, const sotto_program *p, const sotto_model *m)
 {
     memset(w, 0, sizeof *w);
@@ -369,15 +598,24 @@ int sotto_program_weights_new(sotto_program_weights *w, const sotto_program *p, 
     w->step_count = p->step_count;
     w->weights = sotto_calloc(p->step_count, sizeof *w->weights);
     w->bias = sotto_calloc(p->step_count, sizeof *w->bias);
+    w->bound = sotto_calloc(p->step_count, sizeof *w->bound);
     w->weight_counts = sotto_calloc(p->step_count, sizeof *w->weight_counts);
     w->bias_counts = sotto_calloc(p->step_count, sizeof *w->bias_counts);
+    w->bound_counts = sotto_calloc(p->step_count, sizeof *w->bound_counts);
+    w->poly = sotto_calloc(p->step_count, sizeof *w->poly);
+    w->poly_counts = sotto_calloc(p->step_count, sizeof *w->poly_counts);
     int status = SOTTO_OK;
-    if (w->weights == NULL || w->bias == NULL || w->weight_counts == NULL || w->bias_counts == NULL) {
+    if (!has_tables(w)) {
         status = sotto_fail(SOTTO_ERR_MEMORY, "no memory for the weights of %zu steps", p->step_count);
     }
     for (size_t i = 0; i < p->step_count && status == SOTTO_OK; i++) {
+        const sotto_node *n = &m->nodes[p->steps[i].node];
         if (p->steps[i].op == SOTTO_STEP_LINEAR) {
-            status = step_weights(w, &p->steps[i], &m->nodes[p->steps[i].node], i);
+            status = step_weights(w, &p->steps[i], n, i);
+        } else if (p->steps[i].clip) {
+            status = step_bounds(w, &p->steps[i], n, i);
+        } else if (p->steps[i].op == SOTTO_STEP_POLY) {
+            status = step_poly(w, p, n, i);
         }
     }
     if (status != SOTTO_OK) {
@@ -388,16 +626,20 @@ int sotto_program_weights_new(sotto_program_weights *w, const sotto_program *p, 
 
 void sotto_program_weights_free(sotto_program_weights *w)
 {
-    if (w->weights != NULL && w->bias != NULL && w->weight_counts != NULL && w->bias_counts != NULL) {
-        for (size_t i = 0; i < w->step_count; i++) {
-            sotto_free_secret(w->weights[i], w->weight_counts[i], sizeof **w->weights);
-            sotto_free_secret(w->bias[i], w->bias_counts[i], sizeof **w->bias);
-        }
+    for (size_t i = 0; has_tables(w) && i < w->step_count; i++) {
+        sotto_free_secret(w->weights[i], w->weight_counts[i], sizeof **w->weights);
+        sotto_free_secret(w->bias[i], w->bias_counts[i], sizeof **w->bias);
+        sotto_free_secret(w->bound[i], w->bound_counts[i], sizeof **w->bound);
+        sotto_free_secret(w->poly[i], w->poly_counts[i], sizeof **w->poly);
     }
     sotto_free(w->weights);
     sotto_free(w->bias);
+    sotto_free(w->bound);
     sotto_free(w->weight_counts);
     sotto_free(w->bias_counts);
+    sotto_free(w->bound_counts);
+    sotto_free(w->poly);
+    sotto_free(w->poly_counts);
     memset(w, 0, sizeof *w);
 }
 
@@ -420,6 +662,24 @@ void sotto_step_add(const sotto_step_info *s, uint64_t *out, const uint64_t *x, 
 {
     for (size_t i = 0; i < s->words; i++) {
         out[i] = (x[i] << s->shift[0]) + (y[i] << s->shift[1]);
+    }
+}
+
+void sotto_step_concat(const sotto_step_info *s, size_t first, uint64_t *out, const uint64_t *x, const uint64_t *y)
+{
+    for (size_t i = 0; i < s->words; i++) {
+        out[i] = i < first ? x[i] << s->shift[0] : y[i - first] << s->shift[1];
+    }
+}
+
+void sotto_step_pad(const sotto_step_info *s, sotto_shape in, uint64_t *out, const uint64_t *x)
+{
+    memset(out, 0, s->words * sizeof *out);
+    for (uint32_t c = 0; c < in.c; c++) {
+        for (uint32_t y = 0; y < in.h; y++) {
+            const size_t row = ((size_t)c + s->pad_front) * s->shape.h + s->pad_top + y;
+            memcpy(out + row * s->shape.w + s->pad_left, x + ((size_t)c * in.h + y) * in.w, in.w * sizeof *out);
+        }
     }
 }
 
@@ -475,5 +735,34 @@ void sotto_step_pairs(const sotto_step_info *s, uint64_t *diff, uint64_t *y, con
         const uint64_t *left = x + i / area * 2 * area + i % area;
         diff[i] = left[0] - left[area];
         y[i] = left[area];
+    }
+}
+
+void sotto_step_local(const sotto_program *p, size_t at, uint64_t *const *value)
+{
+    const sotto_step_info *s = &p->steps[at], *from = &p->steps[s->in[0]];
+    const uint64_t *in = value[s->in[0]];
+    switch (s->op) {
+    case SOTTO_STEP_ADD:
+        sotto_step_add(s, value[at], in, value[s->in[1]]);
+        break;
+    case SOTTO_STEP_CONCAT:
+        sotto_step_concat(s, from->words, value[at], in, value[s->in[1]]);
+        break;
+    case SOTTO_STEP_PAD:
+        sotto_step_pad(s, from->shape, value[at], in);
+        break;
+    case SOTTO_STEP_SUM:
+        sotto_step_sum(s, from->shape, value[at], in);
+        break;
+    case SOTTO_STEP_GATHER:
+        sotto_step_gather(s, from->shape, value[at], in);
+        break;
+    case SOTTO_STEP_INPUT:
+    case SOTTO_STEP_LINEAR:
+    case SOTTO_STEP_MAX:
+    case SOTTO_STEP_UNIT:
+    case SOTTO_STEP_POLY:
+        break;
     }
 }

@@ -17,7 +17,7 @@
 
 typedef enum sotto_frame_type {
     SOTTO_FRAME_ERROR = 1, /* u32: status code, negated */
-    SOTTO_FRAME_HELLO,     /* client: model, provider, kind of OT, nonce */
+    SOTTO_FRAME_HELLO,     /* client: model, provider, kind of OT, kind of result, nonce */
     SOTTO_FRAME_WELCOME,   /* server: nonce, number of items that may wait */
     SOTTO_FRAME_KEYS,      /* client: public keys; the base OTs follow */
     SOTTO_FRAME_PREPARE,   /* client: number of the item */

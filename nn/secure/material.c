@@ -14,6 +14,25 @@ static int is_unit(const sotto_step_info *s)
     return s->op == SOTTO_STEP_UNIT || s->op == SOTTO_STEP_MAX;
 }
 
+/* A unit on the result of polynomials, of which the client learns its share in infer only: it truncates locally and has nothing to prepare. */
+static int is_late(const sotto_program *p, size_t at)
+{
+    return p->steps[at].op == SOTTO_STEP_UNIT && p->steps[p->steps[at].in[0]].op == SOTTO_STEP_POLY;
+}
+
+/* Sizes of the bodies of a step's MATRIX, CORRECTION, CHOICE, TABLES, OFFER and REPLY; NULL for one that has none. */
+static const sotto_unit_bytes *exchange_bytes(const sotto_terms *t, size_t at)
+{
+    const sotto_step_info *s = &t->network->program.steps[at];
+    return is_unit(s) ? &t->units[at].bytes : s->op == SOTTO_STEP_POLY ? &t->polys[at].bytes : NULL;
+}
+
+/* The same if it is prepared. */
+static const sotto_unit_bytes *prepared_bytes(const sotto_terms *t, size_t at)
+{
+    return is_late(&t->network->program, at) ? NULL : exchange_bytes(t, at);
+}
+
 int sotto_terms_new(sotto_terms *t, const sotto_network *n, sotto_sign_provider sign, sotto_ot_kind ot)
 {
     int status = SOTTO_OK;
@@ -23,17 +42,21 @@ int sotto_terms_new(sotto_terms *t, const sotto_network *n, sotto_sign_provider 
         return sotto_fail(SOTTO_ERR_PARAMS, "OT extension %d: sessions run on IKNP or SoftSpoken with k from 2 to 8 (start from sotto_options_default())",
                           (int)ot);
     }
-    *t = (sotto_terms){n, sign, ot, sotto_calloc(n->program.step_count, sizeof *t->units)};
-    if (t->units == NULL) {
+    *t = (sotto_terms){.network = n, .sign = sign, .ot = ot, .units = sotto_calloc(n->program.step_count, sizeof *t->units),
+                       .polys = sotto_calloc(n->program.step_count, sizeof *t->polys)};
+    if (t->units == NULL || t->polys == NULL) {
+        sotto_terms_free(t);
         return sotto_fail(SOTTO_ERR_MEMORY, "no memory for a session");
     }
     for (size_t i = 0; i < n->program.step_count && status == SOTTO_OK; i++) {
         const sotto_step_info *s = &n->program.steps[i];
         if (is_unit(s)) {
             status = sotto_unit_plan_new(&t->units[i], s, sign, ot);
-            if (status != SOTTO_OK) {
-                status = sotto_fail_context(status, "node %s", n->model.nodes[s->node].name);
-            }
+        } else if (s->op == SOTTO_STEP_POLY) {
+            status = sotto_poly_plan_new(&t->polys[i], s, ot);
+        }
+        if (status != SOTTO_OK) {
+            status = sotto_fail_context(status, "node %s", n->model.nodes[s->node].name);
         }
     }
     if (status != SOTTO_OK) {
@@ -42,9 +65,29 @@ int sotto_terms_new(sotto_terms *t, const sotto_network *n, sotto_sign_provider 
     return status;
 }
 
+int sotto_terms_label_only(sotto_terms *t)
+{
+    const sotto_step_info *last = &t->network->program.steps[t->network->program.step_count - 1];
+    const int status = sotto_label_plan_new(&t->label, last->words, last->k, t->ot);
+    if (status != SOTTO_OK) {
+        sotto_terms_free(t);
+        return status;
+    }
+    t->label_only = 1;
+    return SOTTO_OK;
+}
+
 void sotto_terms_free(sotto_terms *t)
 {
+    sotto_label_plan_free(&t->label);
+    for (size_t i = 0; t->units != NULL && i < t->network->program.step_count; i++) {
+        sotto_unit_plan_free(&t->units[i]);
+    }
+    for (size_t i = 0; t->polys != NULL && i < t->network->program.step_count; i++) {
+        sotto_poly_plan_free(&t->polys[i]);
+    }
     sotto_free(t->units);
+    sotto_free(t->polys);
     memset(t, 0, sizeof *t);
 }
 
@@ -68,26 +111,45 @@ static uint64_t framed(uint64_t bytes)
     return SOTTO_FRAME_HEADER_BYTES + bytes;
 }
 
+sotto_item_bytes sotto_terms_step_bytes(const sotto_terms *t, size_t at)
+{
+    const sotto_step_info *s = &t->network->program.steps[at];
+    sotto_item_bytes b = {0};
+    if (s->op == SOTTO_STEP_LINEAR) {
+        b.prepare_out = framed(t->network->linear[at].plan.request_bytes);
+        b.prepare_in = framed(t->network->linear[at].plan.answer_bytes);
+        return b;
+    }
+    const sotto_unit_bytes *prepare = prepared_bytes(t, at), *infer = exchange_bytes(t, at);
+    if (prepare != NULL) {
+        b.prepare_out = framed(prepare->matrix) + framed(prepare->choice);
+        b.prepare_in = framed(prepare->correction) + (prepare->table > 0 ? framed(prepare->table) : 0);
+    }
+    if (infer != NULL) {
+        b.infer_in = infer->offer > 0 ? framed(infer->offer) : 0;
+        b.infer_out = is_unit(s) ? framed(infer->reply) : 0;
+    }
+    return b;
+}
+
 sotto_item_bytes sotto_terms_bytes(const sotto_terms *t)
 {
     sotto_item_bytes b = {
         .prepare_out = framed(8),                         /* PREPARE */
         .prepare_in = framed(8),                          /* READY */
         .infer_out = framed(8 + sotto_terms_input_bytes(t)),
-        .infer_in = framed(logits_bytes(t)),
+        .infer_in = framed(t->label_only ? t->label.bytes.offer : logits_bytes(t)),
     };
+    if (t->label_only) {
+        b.prepare_out += framed(t->label.bytes.matrix) + framed(t->label.bytes.choice);
+        b.prepare_in += framed(t->label.bytes.table);
+    }
     for (size_t i = 0; i < t->network->program.step_count; i++) {
-        const sotto_step_info *s = &t->network->program.steps[i];
-        if (s->op == SOTTO_STEP_LINEAR) {
-            b.prepare_out += framed(t->network->linear[i].plan.request_bytes);
-            b.prepare_in += framed(t->network->linear[i].plan.answer_bytes);
-        } else if (is_unit(s)) {
-            const sotto_unit_plan *u = &t->units[i];
-            b.prepare_out += framed(u->matrix_bytes) + framed(u->choice_bytes);
-            b.prepare_in += framed(u->correction_bytes) + (u->table_bytes > 0 ? framed(u->table_bytes) : 0);
-            b.infer_in += u->offer_bytes > 0 ? framed(u->offer_bytes) : 0;
-            b.infer_out += framed(u->reply_bytes);
-        }
+        const sotto_item_bytes step = sotto_terms_step_bytes(t, i);
+        b.prepare_out += step.prepare_out;
+        b.prepare_in += step.prepare_in;
+        b.infer_out += step.infer_out;
+        b.infer_in += step.infer_in;
     }
     return b;
 }
@@ -97,7 +159,8 @@ int sotto_network_item_bytes(const sotto_network *n, uint64_t *most)
     *most = 0;
     for (unsigned sign = 0; sign < SOTTO_SIGN_PROVIDERS; sign++) {
         sotto_terms t;
-        const int status = sotto_terms_new(&t, n, (sotto_sign_provider)sign, SOTTO_OT_IKNP); /* of all kinds the one that sends most */
+        int status = sotto_terms_new(&t, n, (sotto_sign_provider)sign, SOTTO_OT_IKNP); /* of all kinds the one that sends most */
+        status = status == SOTTO_OK ? sotto_terms_label_only(&t) : status;             /* and of the results */
         if (status == SOTTO_ERR_MEMORY) {
             return status;
         }
@@ -153,14 +216,7 @@ static void reduce(uint64_t *x, size_t count, unsigned l)
 static void local_step(const sotto_program *p, size_t at, uint64_t *const *value)
 {
     const sotto_step_info *s = &p->steps[at];
-    const uint64_t *in = value[s->in[0]];
-    if (s->op == SOTTO_STEP_ADD) {
-        sotto_step_add(s, value[at], in, value[s->in[1]]);
-    } else if (s->op == SOTTO_STEP_SUM) {
-        sotto_step_sum(s, p->steps[s->in[0]].shape, value[at], in);
-    } else {
-        sotto_step_gather(s, p->steps[s->in[0]].shape, value[at], in);
-    }
+    sotto_step_local(p, at, value);
     reduce(value[at], s->words, s->l);
 }
 
@@ -176,6 +232,11 @@ static void max_value(const sotto_program *p, size_t at, uint64_t *const *value,
         memcpy(value[at] + s->units, value[s->in[0]] + read - area, area * sizeof **value);
     }
     reduce(value[at], s->words, s->l);
+}
+
+static uint32_t label_tag(const sotto_terms *t)
+{
+    return (uint32_t)t->network->program.step_count;
 }
 
 static void free_words(uint64_t **words, const sotto_program *p)
@@ -206,10 +267,13 @@ static int draw_masks(sotto_client_item *item, const sotto_rng *rng)
         }
         if (s->op == SOTTO_STEP_INPUT || s->op == SOTTO_STEP_UNIT) {
             status = random_words(item->share[i], s->words, s->l, rng);
+            for (size_t k = 0; s->decision != NULL && k < s->words; k++) { /* always zero, as both know */
+                item->share[i][k] = s->decision[k] == SOTTO_DECISION_ZERO ? 0 : item->share[i][k];
+            }
         } else if (s->op == SOTTO_STEP_MAX) {
             item->mask[i] = words_new(s->words, &status);
             status = status == SOTTO_OK ? random_words(item->mask[i], s->units, s->l, rng) : status;
-        } else if (s->op == SOTTO_STEP_SUM) {
+        } else if (s->op == SOTTO_STEP_SUM || s->op == SOTTO_STEP_CONCAT || s->op == SOTTO_STEP_PAD) {
             local_step(p, i, item->share); /* meaningless as yet unless it sums masks; computed again in its turn */
         }
     }
@@ -238,12 +302,52 @@ static int client_ask(sotto_client_item *item, size_t at, const sotto_session_en
         }
         sotto_free_secret(r, words, sizeof *r);
         sotto_free(request);
-    } else if (is_unit(s)) {
-        status = sotto_frame_begin(env->chan, SOTTO_FRAME_MATRIX, tag, t->units[at].matrix_bytes);
+    } else if (prepared_bytes(t, at) != NULL) {
+        status = sotto_frame_begin(env->chan, SOTTO_FRAME_MATRIX, tag, prepared_bytes(t, at)->matrix);
         if (status == SOTTO_OK) {
-            status = sotto_unit_client_new(&item->unit[at], &t->units[at], ot, env->chan);
+            status = is_unit(s) ? sotto_unit_client_new(&item->unit[at], &t->units[at], ot, env->chan)
+                                : sotto_poly_client_new(&item->poly[at], &t->polys[at], ot, env->chan, item->share[s->in[0]]);
         }
     }
+    return status;
+}
+
+/* MAX: its differences decide, and its value's share follows. */
+static int client_choose_max(sotto_client_item *item, size_t at, const sotto_session_env *env, sotto_ot *ot, uint8_t *choice)
+{
+    const sotto_program *p = &item->terms->network->program;
+    const sotto_step_info *s = &p->steps[at];
+    int status = SOTTO_OK;
+    uint64_t *diff = words_new(s->units, &status), *y = words_new(s->units, &status);
+    if (status == SOTTO_OK) {
+        sotto_step_pairs(s, diff, y, item->share[s->in[0]]);
+        reduce(diff, s->units, s->l);
+        max_value(p, at, item->share, y, item->mask[at]);
+        status = sotto_unit_client_choose(item->unit[at], ot, env->chan, diff, choice);
+    }
+    sotto_free_secret(diff, s->units, sizeof *diff);
+    sotto_free_secret(y, s->units, sizeof *y);
+    return status;
+}
+
+/* The label's part of the flights, as a step after the last. */
+static int client_label_ask(sotto_client_item *item, const sotto_session_env *env, sotto_ot *ot)
+{
+    const sotto_terms *t = item->terms;
+    const int status = sotto_frame_begin(env->chan, SOTTO_FRAME_MATRIX, label_tag(t), t->label.bytes.matrix);
+    return status == SOTTO_OK ? sotto_label_client_new(&item->label, &t->label, ot, env->chan) : status;
+}
+
+static int client_label_choose(sotto_client_item *item, const sotto_session_env *env)
+{
+    const sotto_terms *t = item->terms;
+    int status = SOTTO_OK;
+    uint8_t *choice = bytes_new(t->label.bytes.choice, &status);
+    if (status == SOTTO_OK) {
+        sotto_label_client_choose(item->label, item->share[t->network->program.step_count - 1], choice);
+        status = sotto_frame_send(env->chan, SOTTO_FRAME_CHOICE, label_tag(t), choice, t->label.bytes.choice);
+    }
+    sotto_free(choice);
     return status;
 }
 
@@ -266,29 +370,18 @@ static int client_learn(sotto_client_item *item, size_t at, const sotto_session_
             status = sotto_linear_open(item->share[at], &linear->plan, linear->params, &sk[linear->key], answer, env->pool);
         }
         sotto_free(answer);
-    } else if (is_unit(s)) {
-        uint64_t *diff = NULL, *y = NULL;
-        const uint64_t *c = item->share[s->in[0]];
-        *choice = bytes_new(t->units[at].choice_bytes, &status);
-        if (s->op == SOTTO_STEP_MAX) {
-            diff = words_new(s->units, &status);
-            y = words_new(s->units, &status);
-            if (status == SOTTO_OK) {
-                sotto_step_pairs(s, diff, y, c);
-                reduce(diff, s->units, s->l);
-                max_value(p, at, item->share, y, item->mask[at]);
-            }
-            c = diff;
+    } else if (prepared_bytes(t, at) != NULL) {
+        *choice = bytes_new(prepared_bytes(t, at)->choice, &status);
+        if (status == SOTTO_OK) {
+            status = sotto_frame_expect(env->chan, SOTTO_FRAME_CORRECTION, tag, prepared_bytes(t, at)->correction);
         }
         if (status == SOTTO_OK) {
-            status = sotto_frame_expect(env->chan, SOTTO_FRAME_CORRECTION, tag, t->units[at].correction_bytes);
+            status = s->op == SOTTO_STEP_POLY ? sotto_poly_client_choose(item->poly[at], ot, env->chan, *choice)
+                     : s->op == SOTTO_STEP_MAX
+                         ? client_choose_max(item, at, env, ot, *choice)
+                         : sotto_unit_client_choose(item->unit[at], ot, env->chan, item->share[s->in[0]], *choice);
         }
-        if (status == SOTTO_OK) {
-            status = sotto_unit_client_choose(item->unit[at], ot, env->chan, c, *choice);
-        }
-        sotto_free_secret(diff, s->units, sizeof *diff);
-        sotto_free_secret(y, s->units, sizeof *y);
-    } else if (s->op != SOTTO_STEP_INPUT) {
+    } else if (!is_unit(s) && s->op != SOTTO_STEP_INPUT) {
         local_step(p, at, item->share);
     }
     return status;
@@ -297,7 +390,7 @@ static int client_learn(sotto_client_item *item, size_t at, const sotto_session_
 /* After flight 3: tables, if any. */
 static int client_finish(sotto_client_item *item, size_t at, const sotto_session_env *env)
 {
-    const size_t bytes = item->terms->units[at].table_bytes;
+    const size_t bytes = prepared_bytes(item->terms, at)->table;
     return bytes == 0 ? SOTTO_OK
                       : sotto_frame_recv(env->chan, SOTTO_FRAME_TABLES, (uint32_t)at, sotto_unit_client_tables(item->unit[at]), bytes);
 }
@@ -307,18 +400,24 @@ int sotto_client_item_prepare(sotto_client_item *item, const sotto_terms *terms,
 {
     const sotto_program *p = &terms->network->program;
     const size_t steps = p->step_count;
-    *item = (sotto_client_item){terms, sotto_calloc(steps, sizeof *item->share), sotto_calloc(steps, sizeof *item->mask),
-                                sotto_calloc(steps, sizeof *item->unit)};
+    *item = (sotto_client_item){.terms = terms, .share = sotto_calloc(steps, sizeof *item->share), .mask = sotto_calloc(steps, sizeof *item->mask),
+                                .unit = sotto_calloc(steps, sizeof *item->unit), .poly = sotto_calloc(steps, sizeof *item->poly)};
     uint8_t **choice = sotto_calloc(steps, sizeof *choice);
     int status = SOTTO_OK;
-    if (item->share == NULL || item->mask == NULL || item->unit == NULL || choice == NULL) {
+    if (item->share == NULL || item->mask == NULL || item->unit == NULL || item->poly == NULL || choice == NULL) {
         status = sotto_fail(SOTTO_ERR_MEMORY, "no memory for a prepared item of %zu steps", steps);
     } else {
         status = draw_masks(item, &env->rng);
     }
     for (size_t i = 0; i < steps && status == SOTTO_OK; i++) {
         status = client_ask(item, i, env, sk, ot);
+        if (status == SOTTO_OK) { /* the server works on it while the next step is made */
+            status = sotto_chan_flush(env->chan);
+        }
         status = status == SOTTO_OK ? SOTTO_OK : fail_at(terms, i, status);
+    }
+    if (terms->label_only && status == SOTTO_OK) {
+        status = client_label_ask(item, env, ot);
     }
     for (size_t i = 0; i < steps && status == SOTTO_OK; i++) {
         status = client_learn(item, i, env, sk, ot, &choice[i]);
@@ -328,15 +427,21 @@ int sotto_client_item_prepare(sotto_client_item *item, const sotto_terms *terms,
         }
     }
     for (size_t i = 0; i < steps && status == SOTTO_OK; i++) {
-        if (is_unit(&p->steps[i])) {
-            status = sotto_frame_send(env->chan, SOTTO_FRAME_CHOICE, (uint32_t)i, choice[i], terms->units[i].choice_bytes);
+        if (prepared_bytes(terms, i) != NULL) {
+            status = sotto_frame_send(env->chan, SOTTO_FRAME_CHOICE, (uint32_t)i, choice[i], prepared_bytes(terms, i)->choice);
         }
     }
+    if (terms->label_only && status == SOTTO_OK) {
+        status = client_label_choose(item, env);
+    }
     for (size_t i = 0; i < steps && status == SOTTO_OK; i++) {
-        if (is_unit(&p->steps[i])) {
+        if (prepared_bytes(terms, i) != NULL) {
             status = client_finish(item, i, env);
             status = status == SOTTO_OK ? SOTTO_OK : fail_at(terms, i, status);
         }
+    }
+    if (terms->label_only && status == SOTTO_OK) {
+        status = sotto_frame_recv(env->chan, SOTTO_FRAME_TABLES, label_tag(terms), sotto_label_client_tables(item->label), terms->label.bytes.table);
     }
     for (size_t i = 0; choice != NULL && i < steps; i++) {
         sotto_free(choice[i]);
@@ -348,37 +453,83 @@ int sotto_client_item_prepare(sotto_client_item *item, const sotto_terms *terms,
     return status;
 }
 
-static int client_unit(sotto_client_item *item, size_t at, const sotto_session_env *env)
+static int client_unit(sotto_client_item *item, size_t at, const sotto_session_env *env, const uint8_t *offer)
 {
     const sotto_terms *t = item->terms;
-    const sotto_unit_plan *plan = &t->units[at];
+    const size_t bytes = t->units[at].bytes.reply;
+    const uint64_t *mask = item->mask[at] != NULL ? item->mask[at] : item->share[at];
     int status = SOTTO_OK;
-    uint8_t *offer = bytes_new(plan->offer_bytes, &status), *reply = bytes_new(plan->reply_bytes, &status);
-    if (status == SOTTO_OK && plan->offer_bytes > 0) {
-        status = sotto_frame_recv(env->chan, SOTTO_FRAME_OFFER, (uint32_t)at, offer, plan->offer_bytes);
+    uint8_t *reply = bytes_new(bytes, &status);
+    if (status == SOTTO_OK && is_late(&t->network->program, at)) { /* neither call sends or receives */
+        status = sotto_unit_client_new(&item->unit[at], &t->units[at], NULL, NULL);
+        if (status == SOTTO_OK) {
+            status = sotto_unit_client_choose(item->unit[at], NULL, NULL, item->share[t->network->program.steps[at].in[0]], NULL);
+        }
     }
     if (status == SOTTO_OK) {
-        const uint64_t *mask = item->mask[at] != NULL ? item->mask[at] : item->share[at];
         status = sotto_unit_client_reply(item->unit[at], reply, offer, mask);
     }
     if (status == SOTTO_OK) {
-        status = sotto_frame_send(env->chan, SOTTO_FRAME_REPLY, (uint32_t)at, reply, plan->reply_bytes);
+        status = sotto_frame_send(env->chan, SOTTO_FRAME_REPLY, (uint32_t)at, reply, bytes);
     }
-    sotto_free(offer);
     sotto_free(reply);
     return status;
 }
 
-int sotto_client_item_infer(sotto_client_item *item, const sotto_session_env *env, uint64_t number, int64_t *logits, const int64_t *x)
+static int client_exchange(sotto_client_item *item, size_t at, const sotto_session_env *env)
+{
+    const size_t bytes = exchange_bytes(item->terms, at)->offer;
+    int status = SOTTO_OK;
+    uint8_t *offer = bytes_new(bytes, &status);
+    if (status == SOTTO_OK && bytes > 0) {
+        status = sotto_frame_recv(env->chan, SOTTO_FRAME_OFFER, (uint32_t)at, offer, bytes);
+    }
+    if (status == SOTTO_OK) {
+        status = item->terms->network->program.steps[at].op == SOTTO_STEP_POLY ? sotto_poly_client_open(item->poly[at], item->share[at], offer)
+                                                                               : client_unit(item, at, env, offer);
+    }
+    sotto_free(offer);
+    return status;
+}
+
+/* The last message. */
+static int client_result(sotto_client_item *item, const sotto_session_env *env, int64_t *logits, size_t *label)
+{
+    const sotto_terms *t = item->terms;
+    const sotto_step_info *last = last_step(t);
+    const size_t bytes = t->label_only ? t->label.bytes.offer : logits_bytes(t);
+    int status = SOTTO_OK;
+    uint8_t *answer = bytes_new(bytes, &status);
+    uint64_t *a = words_new(last->words, &status);
+    if (status == SOTTO_OK) {
+        status = t->label_only ? sotto_frame_recv(env->chan, SOTTO_FRAME_OFFER, label_tag(t), answer, bytes)
+                               : sotto_frame_recv(env->chan, SOTTO_FRAME_LOGITS, 0, answer, bytes);
+    }
+    if (status == SOTTO_OK && t->label_only) {
+        status = sotto_label_client_open(item->label, label, answer);
+    } else if (status == SOTTO_OK) {
+        sotto_reader r;
+        sotto_reader_init(&r, answer, bytes);
+        sotto_read_packed(&r, a, last->words, last->l);
+        status = sotto_reader_finish(&r, "logits");
+        for (size_t i = 0; i < last->words && status == SOTTO_OK; i++) {
+            const uint64_t y = a[i] + item->share[t->network->program.step_count - 1][i];
+            logits[i] = (int64_t)(y << (64 - last->l)) >> (64 - last->l);
+        }
+    }
+    sotto_free_secret(answer, bytes, 1);
+    sotto_free_secret(a, last->words, sizeof *a);
+    return status;
+}
+
+int sotto_client_item_infer(sotto_client_item *item, const sotto_session_env *env, uint64_t number, int64_t *logits, size_t *label, const int64_t *x)
 {
     const sotto_terms *t = item->terms;
     const sotto_program *p = &t->network->program;
-    const sotto_step_info *last = last_step(t);
-    const size_t input_bytes = sotto_terms_input_bytes(t), output_bytes = logits_bytes(t);
-    const size_t words = p->input_words > last->words ? p->input_words : last->words;
+    const size_t input_bytes = sotto_terms_input_bytes(t);
     int status = SOTTO_OK;
-    uint8_t *message = bytes_new(8 + input_bytes, &status), *answer = bytes_new(output_bytes, &status);
-    uint64_t *e = words_new(words, &status);
+    uint8_t *message = bytes_new(8 + input_bytes, &status);
+    uint64_t *e = words_new(p->input_words, &status);
     if (status != SOTTO_OK) {
         goto done;
     }
@@ -391,8 +542,8 @@ int sotto_client_item_infer(sotto_client_item *item, const sotto_session_env *en
     sotto_write_packed(&w, e, p->input_words, p->steps[0].l);
     status = sotto_frame_send(env->chan, SOTTO_FRAME_INFER, 0, message, 8 + input_bytes);
     for (size_t i = 0; i < p->step_count && status == SOTTO_OK; i++) {
-        if (is_unit(&p->steps[i])) {
-            status = client_unit(item, i, env);
+        if (exchange_bytes(t, i) != NULL) {
+            status = client_exchange(item, i, env);
             status = status == SOTTO_OK ? SOTTO_OK : fail_at(t, i, status);
         }
         if (env->audit.share != NULL && status == SOTTO_OK) {
@@ -400,22 +551,11 @@ int sotto_client_item_infer(sotto_client_item *item, const sotto_session_env *en
         }
     }
     if (status == SOTTO_OK) {
-        status = sotto_frame_recv(env->chan, SOTTO_FRAME_LOGITS, 0, answer, output_bytes);
-    }
-    if (status == SOTTO_OK) {
-        sotto_reader r;
-        sotto_reader_init(&r, answer, output_bytes);
-        sotto_read_packed(&r, e, last->words, last->l);
-        status = sotto_reader_finish(&r, "logits");
-    }
-    for (size_t i = 0; i < last->words && status == SOTTO_OK; i++) {
-        const uint64_t y = e[i] + item->share[p->step_count - 1][i];
-        logits[i] = (int64_t)(y << (64 - last->l)) >> (64 - last->l);
+        status = client_result(item, env, logits, label);
     }
 done:
     sotto_free(message);
-    sotto_free_secret(answer, output_bytes, 1);
-    sotto_free_secret(e, words, sizeof *e);
+    sotto_free_secret(e, p->input_words, sizeof *e);
     return status;
 }
 
@@ -428,7 +568,12 @@ void sotto_client_item_free(sotto_client_item *item)
     for (size_t i = 0; item->unit != NULL && i < p->step_count; i++) {
         sotto_unit_client_free(item->unit[i]);
     }
+    for (size_t i = 0; item->poly != NULL && i < p->step_count; i++) {
+        sotto_poly_client_free(item->poly[i]);
+    }
+    sotto_label_client_free(item->label);
     sotto_free(item->unit);
+    sotto_free(item->poly);
     free_words(item->share, p);
     free_words(item->mask, p);
     memset(item, 0, sizeof *item);
@@ -463,36 +608,69 @@ static int server_linear(sotto_server_item *item, size_t at, const sotto_serving
     return status;
 }
 
-static int server_unit(sotto_server_item *item, size_t at, const sotto_session_env *env, sotto_ot *ot)
+static int server_unit(sotto_server_item *item, size_t at, const sotto_serving *serving, const sotto_session_env *env, sotto_ot *ot)
 {
-    const sotto_unit_plan *plan = &item->terms->units[at];
+    const sotto_terms *t = item->terms;
+    const int poly = t->network->program.steps[at].op == SOTTO_STEP_POLY;
+    const sotto_unit_bytes *bytes = prepared_bytes(t, at);
     const uint32_t tag = (uint32_t)at;
-    int status = sotto_frame_expect(env->chan, SOTTO_FRAME_MATRIX, tag, plan->matrix_bytes);
+    int status = sotto_frame_expect(env->chan, SOTTO_FRAME_MATRIX, tag, bytes->matrix);
     if (status == SOTTO_OK) {
-        status = sotto_unit_server_new(&item->unit[at], plan, ot, env->chan, &env->rng);
+        status = poly ? sotto_poly_server_new(&item->poly[at], &t->polys[at], ot, env->chan, serving->weights.poly[at])
+                      : sotto_unit_server_new(&item->unit[at], &t->units[at], ot, env->chan, &env->rng, serving->weights.bound[at]);
     }
     if (status == SOTTO_OK) {
-        status = sotto_frame_begin(env->chan, SOTTO_FRAME_CORRECTION, tag, plan->correction_bytes);
+        status = sotto_frame_begin(env->chan, SOTTO_FRAME_CORRECTION, tag, bytes->correction);
     }
-    return status == SOTTO_OK ? sotto_unit_server_correct(item->unit[at], ot, env->chan) : status;
+    if (status == SOTTO_OK) {
+        status = poly ? sotto_poly_server_correct(item->poly[at], ot, env->chan) : sotto_unit_server_correct(item->unit[at], ot, env->chan);
+    }
+    return status;
 }
 
 static int server_choice(sotto_server_item *item, size_t at, const sotto_session_env *env, const sotto_ot *ot)
 {
-    const sotto_unit_plan *plan = &item->terms->units[at];
+    const sotto_unit_bytes *bytes = prepared_bytes(item->terms, at);
     const uint32_t tag = (uint32_t)at;
     int status = SOTTO_OK;
-    uint8_t *choice = bytes_new(plan->choice_bytes, &status);
+    uint8_t *choice = bytes_new(bytes->choice, &status);
     if (status == SOTTO_OK) {
-        status = sotto_frame_recv(env->chan, SOTTO_FRAME_CHOICE, tag, choice, plan->choice_bytes);
+        status = sotto_frame_recv(env->chan, SOTTO_FRAME_CHOICE, tag, choice, bytes->choice);
     }
-    if (status == SOTTO_OK && plan->table_bytes > 0) {
-        status = sotto_frame_begin(env->chan, SOTTO_FRAME_TABLES, tag, plan->table_bytes);
+    if (status == SOTTO_OK && bytes->table > 0) {
+        status = sotto_frame_begin(env->chan, SOTTO_FRAME_TABLES, tag, bytes->table);
     }
     if (status == SOTTO_OK) {
-        status = sotto_unit_server_ready(item->unit[at], ot, env->chan, choice);
+        status = item->poly[at] != NULL ? sotto_poly_server_ready(item->poly[at], choice) : sotto_unit_server_ready(item->unit[at], ot, env->chan, choice);
     }
     sotto_free(choice);
+    return status;
+}
+
+static int server_label(sotto_server_item *item, const sotto_session_env *env, sotto_ot *ot)
+{
+    const sotto_terms *t = item->terms;
+    const int status = sotto_frame_expect(env->chan, SOTTO_FRAME_MATRIX, label_tag(t), t->label.bytes.matrix);
+    return status == SOTTO_OK ? sotto_label_server_new(&item->label, &t->label, ot, env->chan, &env->rng) : status;
+}
+
+static int server_label_choice(sotto_server_item *item, const sotto_session_env *env, const sotto_ot *ot)
+{
+    const sotto_terms *t = item->terms;
+    const sotto_unit_bytes *bytes = &t->label.bytes;
+    int status = SOTTO_OK;
+    uint8_t *choice = bytes_new(bytes->choice, &status), *tables = bytes_new(bytes->table, &status);
+    if (status == SOTTO_OK) {
+        status = sotto_frame_recv(env->chan, SOTTO_FRAME_CHOICE, label_tag(t), choice, bytes->choice);
+    }
+    if (status == SOTTO_OK) {
+        status = sotto_label_server_ready(item->label, ot, tables, choice);
+    }
+    if (status == SOTTO_OK) {
+        status = sotto_frame_send(env->chan, SOTTO_FRAME_TABLES, label_tag(t), tables, bytes->table);
+    }
+    sotto_free(choice);
+    sotto_free(tables);
     return status;
 }
 
@@ -500,23 +678,30 @@ int sotto_server_item_prepare(sotto_server_item *item, const sotto_terms *terms,
                               const sotto_session_env *env, const sotto_bfv_public_key *pk, sotto_ot *ot)
 {
     const sotto_program *p = &terms->network->program;
-    *item = (sotto_server_item){terms, sotto_calloc(p->step_count, sizeof *item->mask), sotto_calloc(p->step_count, sizeof *item->unit)};
-    int status = item->mask == NULL || item->unit == NULL
+    *item = (sotto_server_item){.terms = terms, .mask = sotto_calloc(p->step_count, sizeof *item->mask), .unit = sotto_calloc(p->step_count, sizeof *item->unit),
+                                .poly = sotto_calloc(p->step_count, sizeof *item->poly)};
+    int status = item->mask == NULL || item->unit == NULL || item->poly == NULL
                      ? sotto_fail(SOTTO_ERR_MEMORY, "no memory for a prepared item of %zu steps", p->step_count)
                      : SOTTO_OK;
     for (size_t i = 0; i < p->step_count && status == SOTTO_OK; i++) {
         if (p->steps[i].op == SOTTO_STEP_LINEAR) {
             status = server_linear(item, i, serving, env, pk);
-        } else if (is_unit(&p->steps[i])) {
-            status = server_unit(item, i, env, ot);
+        } else if (prepared_bytes(terms, i) != NULL) {
+            status = server_unit(item, i, serving, env, ot);
         }
         status = status == SOTTO_OK ? SOTTO_OK : fail_at(terms, i, status);
     }
+    if (terms->label_only && status == SOTTO_OK) {
+        status = server_label(item, env, ot);
+    }
     for (size_t i = 0; i < p->step_count && status == SOTTO_OK; i++) {
-        if (is_unit(&p->steps[i])) {
+        if (prepared_bytes(terms, i) != NULL) {
             status = server_choice(item, i, env, ot);
             status = status == SOTTO_OK ? SOTTO_OK : fail_at(terms, i, status);
         }
+    }
+    if (terms->label_only && status == SOTTO_OK) {
+        status = server_label_choice(item, env, ot);
     }
     if (status != SOTTO_OK) {
         sotto_server_item_free(item);
@@ -529,21 +714,39 @@ static int server_exchange(sotto_server_item *item, size_t at, const sotto_sessi
 {
     const sotto_unit_plan *plan = &item->terms->units[at];
     int status = SOTTO_OK;
-    uint8_t *offer = bytes_new(plan->offer_bytes, &status), *reply = bytes_new(plan->reply_bytes, &status);
+    uint8_t *offer = bytes_new(plan->bytes.offer, &status), *reply = bytes_new(plan->bytes.reply, &status);
+    if (status == SOTTO_OK && is_late(&item->terms->network->program, at)) { /* nothing to send or receive, no signs to draw for, no bounds */
+        status = sotto_unit_server_new(&item->unit[at], plan, NULL, NULL, &env->rng, NULL);
+    }
     if (status == SOTTO_OK) {
         status = sotto_unit_server_offer(item->unit[at], offer, a);
-        if (status == SOTTO_OK && plan->offer_bytes > 0) {
-            status = sotto_frame_send(env->chan, SOTTO_FRAME_OFFER, (uint32_t)at, offer, plan->offer_bytes);
+        if (status == SOTTO_OK && plan->bytes.offer > 0) {
+            status = sotto_frame_send(env->chan, SOTTO_FRAME_OFFER, (uint32_t)at, offer, plan->bytes.offer);
         }
     }
     if (status == SOTTO_OK) {
-        status = sotto_frame_recv(env->chan, SOTTO_FRAME_REPLY, (uint32_t)at, reply, plan->reply_bytes);
+        status = sotto_frame_recv(env->chan, SOTTO_FRAME_REPLY, (uint32_t)at, reply, plan->bytes.reply);
     }
     if (status == SOTTO_OK) {
         status = sotto_unit_server_finish(item->unit[at], e, reply);
     }
     sotto_free(offer);
     sotto_free(reply);
+    return status;
+}
+
+static int server_poly(sotto_server_item *item, size_t at, const sotto_session_env *env, uint64_t *a, const uint64_t *e)
+{
+    const size_t bytes = item->terms->polys[at].bytes.offer;
+    int status = SOTTO_OK;
+    uint8_t *offer = bytes_new(bytes, &status);
+    if (status == SOTTO_OK) {
+        status = sotto_poly_server_offer(item->poly[at], offer, a, e);
+    }
+    if (status == SOTTO_OK && bytes > 0) {
+        status = sotto_frame_send(env->chan, SOTTO_FRAME_OFFER, (uint32_t)at, offer, bytes);
+    }
+    sotto_free(offer);
     return status;
 }
 
@@ -568,15 +771,14 @@ static int server_max(sotto_server_item *item, size_t at, const sotto_session_en
 }
 
 /* a = W e + s + bias. */
-static void server_apply(const sotto_server_item *item, size_t at, const sotto_serving *serving, uint64_t *const *value)
+static int server_apply(const sotto_server_item *item, size_t at, const sotto_serving *serving, const sotto_session_env *env, uint64_t *const *value)
 {
     const sotto_step_info *s = &serving->network.program.steps[at];
     const size_t area = (size_t)s->shape.h * s->shape.w;
     for (size_t i = 0; i < s->words; i++) {
         value[at][i] = item->mask[at][i] + (uint64_t)serving->weights.bias[at][i / area];
     }
-    sotto_linear_apply(value[at], &s->linear, serving->weights.weights[at], value[s->in[0]]);
-    reduce(value[at], s->words, s->l);
+    return sotto_linear_infer(value[at], &s->linear, s->l, serving->weights.weights[at], value[s->in[0]], env->pool);
 }
 
 int sotto_server_item_infer(sotto_server_item *item, const sotto_serving *serving, const sotto_session_env *env, const uint8_t *input)
@@ -584,7 +786,7 @@ int sotto_server_item_infer(sotto_server_item *item, const sotto_serving *servin
     const sotto_terms *t = item->terms;
     const sotto_program *p = &t->network->program;
     const sotto_step_info *last = last_step(t);
-    const size_t output_bytes = logits_bytes(t);
+    const size_t output_bytes = t->label_only ? t->label.bytes.offer : logits_bytes(t);
     int status = SOTTO_OK;
     uint64_t **value = sotto_calloc(p->step_count, sizeof *value);
     uint8_t *answer = bytes_new(output_bytes, &status);
@@ -606,15 +808,20 @@ int sotto_server_item_infer(sotto_server_item *item, const sotto_serving *servin
             break;
         }
         case SOTTO_STEP_LINEAR:
-            server_apply(item, i, serving, value);
+            status = server_apply(item, i, serving, env, value);
             break;
         case SOTTO_STEP_UNIT:
             status = server_exchange(item, i, env, value[i], value[s->in[0]]);
+            break;
+        case SOTTO_STEP_POLY:
+            status = server_poly(item, i, env, value[i], value[s->in[0]]);
             break;
         case SOTTO_STEP_MAX:
             status = server_max(item, i, env, value);
             break;
         case SOTTO_STEP_ADD:
+        case SOTTO_STEP_CONCAT:
+        case SOTTO_STEP_PAD:
         case SOTTO_STEP_SUM:
         case SOTTO_STEP_GATHER:
             local_step(p, i, value);
@@ -626,7 +833,12 @@ int sotto_server_item_infer(sotto_server_item *item, const sotto_serving *servin
             env->audit.share(env->audit.ctx, i, value[i], s->words);
         }
     }
-    if (status == SOTTO_OK) {
+    if (status == SOTTO_OK && t->label_only) {
+        status = sotto_label_server_offer(item->label, answer, value[p->step_count - 1]);
+        if (status == SOTTO_OK) {
+            status = sotto_frame_send(env->chan, SOTTO_FRAME_OFFER, label_tag(t), answer, output_bytes);
+        }
+    } else if (status == SOTTO_OK) {
         sotto_writer w;
         sotto_writer_init(&w, answer, output_bytes);
         sotto_write_packed(&w, value[p->step_count - 1], last->words, last->l);
@@ -649,7 +861,12 @@ void sotto_server_item_free(sotto_server_item *item)
     for (size_t i = 0; item->unit != NULL && i < p->step_count; i++) {
         sotto_unit_server_free(item->unit[i]);
     }
+    for (size_t i = 0; item->poly != NULL && i < p->step_count; i++) {
+        sotto_poly_server_free(item->poly[i]);
+    }
+    sotto_label_server_free(item->label);
     sotto_free(item->unit);
+    sotto_free(item->poly);
     free_words(item->mask, p);
     memset(item, 0, sizeof *item);
 }

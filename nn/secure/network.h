@@ -25,8 +25,22 @@ typedef struct sotto_network {
 SOTTO_MUST_CHECK int sotto_network_new(sotto_network *n, const sotto_model *m);
 void sotto_network_free(sotto_network *n);
 
-/* Sets the HE parameters in the plan of every linear node: of a table of sets with 128-bit security, the one whose packing costs the fewest bytes among
- * those that hold. The rest of the plan must be there. SOTTO_ERR_PARAMS when none holds for a node. */
+/* HE parameters that are chosen from: ring degree and bit lengths of the primes, each set with 128-bit security. */
+typedef struct sotto_he_set {
+    uint32_t n;
+    unsigned primes, bits[SOTTO_PRIMES_MAX];
+} sotto_he_set;
+const sotto_he_set *sotto_network_sets(size_t *count);
+
+/* Sets the HE parameters in the plan of every linear node: of a table of sets with 128-bit security, the one whose packing costs least (sotto_linear_plan_cost)
+ * among those that hold. The rest of the plan must be there. SOTTO_ERR_PARAMS when none holds for a node. */
 SOTTO_MUST_CHECK int sotto_network_choose_he(sotto_model *m);
+
+/* The same for one linear layer alone, whose outputs have l bits: sets he_n, he_primes and he_prime_bits of *plan. coefficients as for sotto_linear_plan_new. */
+SOTTO_MUST_CHECK int sotto_network_choose_set(sotto_node_plan *plan, const sotto_linear_shape *shape, unsigned l, double coefficients);
+
+/* Sets poly.exchange in the plan of every act node with polynomials to what costs the fewest bytes of units and products (OT by SoftSpoken, k = 4). The rest of the plan must
+ * be there; before sotto_network_choose_he. SOTTO_ERR_PARAMS, SOTTO_ERR_MEMORY. */
+SOTTO_MUST_CHECK int sotto_network_choose_products(sotto_model *m);
 
 #endif

@@ -12,7 +12,7 @@
 #include "ot/extension.h"
 
 #define NONCE_BYTES 16
-#define HELLO_BYTES (16 + 32 + 2 + NONCE_BYTES)
+#define HELLO_BYTES (16 + 32 + 3 + NONCE_BYTES)
 #define WELCOME_BYTES (NONCE_BYTES + 4)
 /* Inferences of one session: one OT offset and one set of base OTs serve no more. */
 #define ITEMS_MAX 1024
@@ -148,7 +148,7 @@ static int server_handshake(server_session *s)
     sotto_reader_init(&r, hello, sizeof hello);
     sotto_read_bytes(&r, id, sizeof id);
     sotto_read_bytes(&r, hash, sizeof hash);
-    const unsigned sign = sotto_read_u8(&r), ot = sotto_read_u8(&r);
+    const unsigned sign = sotto_read_u8(&r), ot = sotto_read_u8(&r), label_only = sotto_read_u8(&r);
     sotto_read_bytes(&r, client, sizeof client);
     if (memcmp(id, n->model.id, sizeof id) != 0 || memcmp(hash, n->model.public_hash, sizeof hash) != 0) {
         return sotto_fail(SOTTO_ERR_MISMATCH, "the client asks for another model, or another plan of this one");
@@ -156,7 +156,16 @@ static int server_handshake(server_session *s)
     if (sign >= SOTTO_SIGN_PROVIDERS) {
         return sotto_fail(SOTTO_ERR_PROTOCOL, "the client asks for sign provider %u, which does not exist", sign);
     }
+    if (label_only > 1) {
+        return sotto_fail(SOTTO_ERR_PROTOCOL, "the client asks for result %u, which does not exist", label_only);
+    }
+    if (s->env->label_only && !label_only) {
+        return sotto_fail(SOTTO_ERR_MISMATCH, "the client asks for logits, and this server gives labels alone");
+    }
     status = sotto_terms_new(&s->terms, n, (sotto_sign_provider)sign, (sotto_ot_kind)ot);
+    if (status == SOTTO_OK && label_only) {
+        status = sotto_terms_label_only(&s->terms);
+    }
     if (status == SOTTO_OK) {
         status = sotto_rng_fill(&s->env->rng, server, sizeof server);
     }
@@ -343,6 +352,7 @@ static int client_handshake(sotto_session *s)
     sotto_write_bytes(&w, n->model.public_hash, sizeof n->model.public_hash);
     sotto_write_u8(&w, (uint8_t)s->terms.sign);
     sotto_write_u8(&w, (uint8_t)s->terms.ot);
+    sotto_write_u8(&w, (uint8_t)s->terms.label_only);
     sotto_write_bytes(&w, client, sizeof client);
     status = sotto_frame_send(s->env.chan, SOTTO_FRAME_HELLO, 0, hello, sizeof hello);
     if (status == SOTTO_OK) {
@@ -394,6 +404,9 @@ int sotto_session_open(sotto_session **out, const sotto_network *n, const sotto_
     s->network = n;
     s->env = *env;
     int status = sotto_terms_new(&s->terms, n, sign, ot);
+    if (status == SOTTO_OK && env->label_only) {
+        status = sotto_terms_label_only(&s->terms);
+    }
     if (status == SOTTO_OK) {
         const phase_start start = phase_begin(env->chan);
         status = client_over(s, client_handshake(s));
@@ -455,11 +468,14 @@ size_t sotto_session_prepared(const sotto_session *s)
     return s->status == SOTTO_OK ? (size_t)(s->next_item - s->first_item) : 0;
 }
 
-int sotto_session_infer(sotto_session *s, int64_t *logits, const int64_t *x)
+static int client_infer(sotto_session *s, int label_only, int64_t *logits, size_t *label, const int64_t *x)
 {
     int status = client_usable(s);
     if (status != SOTTO_OK) {
         return status;
+    }
+    if (label_only != s->terms.label_only) {
+        return sotto_fail(SOTTO_ERR_ARG, "the session was opened for %s", s->terms.label_only ? "labels alone" : "logits");
     }
     if (s->first_item == s->next_item) {
         return sotto_fail(SOTTO_ERR_USED, "nothing is prepared; each prepared item serves one image");
@@ -469,10 +485,20 @@ int sotto_session_infer(sotto_session *s, int64_t *logits, const int64_t *x)
     sotto_client_item item = s->items[number];
     memset(&s->items[number], 0, sizeof s->items[number]);
     const phase_start start = phase_begin(s->env.chan);
-    status = client_over(s, sotto_client_item_infer(&item, &s->env, number, logits, x));
+    status = client_over(s, sotto_client_item_infer(&item, &s->env, number, logits, label, x));
     phase_end(&s->stats.infer, &start, s->env.chan);
     sotto_client_item_free(&item);
     return status;
+}
+
+int sotto_session_infer(sotto_session *s, int64_t *logits, const int64_t *x)
+{
+    return client_infer(s, 0, logits, NULL, x);
+}
+
+int sotto_session_label(sotto_session *s, size_t *label, const int64_t *x)
+{
+    return client_infer(s, 1, NULL, label, x);
 }
 
 void sotto_session_audit(sotto_session *s, sotto_audit audit)

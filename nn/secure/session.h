@@ -27,6 +27,7 @@ typedef struct sotto_session_env {
     sotto_audit audit; /* share NULL: none */
     void (*progress)(void *ctx, size_t done, size_t total); /* client, per prepare; may be NULL */
     void *progress_ctx;
+    int label_only;    /* client: ask for labels and no logits; server: serve no client that asks for logits */
     unsigned items;    /* server: prepared items that may wait, 0: as many as a session makes */
     /* Server: called with 1 before it waits for the client's next request, with 0 when that has begun; may be NULL. */
     void (*idle)(void *ctx, int waiting);
@@ -57,8 +58,10 @@ SOTTO_MUST_CHECK int sotto_session_open(sotto_session **out, const sotto_network
 /* Prepares one more item. SOTTO_ERR_LIMIT when the server lets no more wait, or the session has made 1024: the session lives. */
 SOTTO_MUST_CHECK int sotto_session_prepare(sotto_session *s);
 size_t sotto_session_prepared(const sotto_session *s);
-/* Uses the oldest item, SOTTO_ERR_USED when there is none: x input_words integers, logits output_words, centred. */
+/* Uses the oldest item, SOTTO_ERR_USED when there is none: x input_words integers, logits output_words, centred. SOTTO_ERR_ARG in a session for labels alone. */
 SOTTO_MUST_CHECK int sotto_session_infer(sotto_session *s, int64_t *logits, const int64_t *x);
+/* The same in a session for labels alone, SOTTO_ERR_ARG in another: the smallest index with the largest logit. */
+SOTTO_MUST_CHECK int sotto_session_label(sotto_session *s, size_t *label, const int64_t *x);
 void sotto_session_audit(sotto_session *s, sotto_audit audit);
 sotto_stats sotto_session_stats(const sotto_session *s);
 /* Says goodbye if nothing has failed; wipes and releases. Does not close the channel. NULL is fine. */

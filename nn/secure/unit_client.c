@@ -6,72 +6,82 @@ enum client_shelf {
     C_PRODUCT_1, /* 2^(l-f) times this is q_1 - q_0, modulo 2^widen; the key of the truncation OT until then */
     C_ZERO,      /* C_0 */
     C_STEP,      /* 2^(l-f) times this is C_1 - C_0 */
-    C_TAU,
+    C_BY_PIXEL,
+    C_TAU = C_BY_PIXEL,
     C_TOP,       /* of the sign */
+    C_TAU2,      /* clip */
+    C_BOUND,     /* clip: of tau2 D */
     C_SHELVES
 };
 
-struct sotto_unit_client {
-    sotto_unit_plan plan;
+typedef struct client_section {
+    const sotto_unit_section *plan;
     uint8_t *choices; /* packed, by groups, until the share is known */
     shelf shelf[C_SHELVES];
     sotto_sign_client *signs;
+} client_section;
+
+struct sotto_unit_client {
+    const sotto_unit_plan *plan;
+    uint8_t *tables;
+    client_section section[]; /* plan->section_count */
 };
 
+/* ---- MATRIX ------------------------------------------------------------------------------------------------------- */
+
 /* The choices of a group begin at a byte, for groups have a multiple of 8 units. */
-static uint8_t *group_choices(const sotto_unit_client *u, size_t group)
+static uint8_t *group_choices(const client_section *u, size_t group)
 {
-    return u->choices + group / 8 * unit_ots(&u->plan);
+    return u->choices + group / 8 * unit_ots(u->plan);
 }
 
 /* Everything that a tile's OTs are for, which is less than the OTs. */
-static int client_keys(sotto_unit_client *u, const tile *t, const sotto_ot *ot, const sotto_block *key, const uint8_t *choices, workbench *b)
+static int client_keys(client_section *u, const tile *t, const sotto_ot *ot, const sotto_block *key, const uint8_t *choices, workbench *b)
 {
-    const sotto_unit_plan *p = &u->plan;
+    const sotto_unit_section *p = u->plan;
     const size_t n = t->n;
     uint64_t *const word = b->w[0], *const bits = b->w[1];
-    if (p->widen > 0) {
-        sotto_ot_keys_recv(ot, t->first, n, 0, key, b->k0);
+    for (size_t i = 0; p->widen > 0 && i < p->pixels; i++) {
+        sotto_ot_keys_recv(ot, t->first + i * n, n, 0, key + i * n, b->k0);
         sotto_product_recv(p->widen, 0, word, NULL, NULL, b->k0, n);
-        put(&u->shelf[C_PRODUCT_1], t, word);
+        put(&u->shelf[C_PRODUCT_1], t, i, word);
     }
-    if (!p->sign) {
+    if (p->decisions == 0) {
         return SOTTO_OK;
     }
-    sotto_ot_keys_recv(ot, t->first + t->tau, n, 0, key + t->tau, b->k0);
-    sotto_product_recv(p->truncation.l_next, 0, word, NULL, NULL, b->k0, n);
-    put(&u->shelf[C_PRODUCT_0], t, word);
+    for (size_t i = 0; i < p->pixels; i++) {
+        sotto_ot_keys_recv(ot, t->first + t->tau, n, (uint16_t)i, key + t->tau, b->k0);
+        sotto_product_recv(p->truncation.l_next, 0, word, NULL, NULL, b->k0, n);
+        put(&u->shelf[C_PRODUCT_0], t, i, word);
+    }
     read_bits(bits, choices, t->ots + t->tau, n, 1);
-    put(&u->shelf[C_TAU], t, bits);
+    put(&u->shelf[C_TAU], t, 0, bits);
+    if (p->decisions == 2) {
+        sotto_ot_keys_recv(ot, t->first + t->tau2, n, 0, key + t->tau2, b->k0);
+        sotto_product_recv(p->truncation.l_next, 0, word, NULL, NULL, b->k0, n);
+        put(&u->shelf[C_BOUND], t, 0, word);
+        read_bits(bits, choices, t->ots + t->tau2, n, 1);
+        put(&u->shelf[C_TAU2], t, 0, bits);
+    }
     read_bits(bits, choices, t->ots + t->sign, n, p->signs.u - 1);
     return sotto_sign_client_keys(u->signs, t->at, n, ot, t->first + t->sign, key + t->sign, bits);
 }
 
-int sotto_unit_client_new(sotto_unit_client **out, const sotto_unit_plan *p, sotto_ot *ot, sotto_chan *chan)
+static int client_section_new(client_section *u, const sotto_unit_section *p, const uint8_t *tables, sotto_ot *ot, sotto_chan *chan, workbench *b)
 {
     const size_t group_most = least(group_units(p), p->count);
-    sotto_unit_client *u = sotto_calloc(1, sizeof *u);
+    const unsigned l = p->truncation.l_next, m = p->widen, decides = p->decisions > 0, clips = p->decisions == 2;
+    const unsigned width[C_SHELVES] = {[C_PRODUCT_0] = decides ? l : 0, [C_PRODUCT_1] = m, [C_ZERO] = l, [C_STEP] = m, [C_TAU] = decides,
+                                       [C_TOP] = p->signs.u, [C_TAU2] = clips, [C_BOUND] = clips ? l : 0};
+    u->plan = p;
     sotto_block *key = sotto_calloc(group_most * unit_ots(p), sizeof *key);
-    workbench *b = NULL;
-    int status = bench_new(&b);
-    *out = NULL;
-    if (u == NULL || key == NULL) {
-        status = sotto_fail(SOTTO_ERR_MEMORY, "no memory for a layer of %zu units", p->count);
-    }
-    if (status != SOTTO_OK) {
-        goto done;
-    }
-    const unsigned l = p->truncation.l_next, m = p->widen;
-    *u = (sotto_unit_client){.plan = *p,
-                             .shelf = {[C_PRODUCT_0] = {NULL, p->sign ? l : 0}, [C_PRODUCT_1] = {NULL, m}, [C_ZERO] = {NULL, l}, [C_STEP] = {NULL, m},
-                                       [C_TAU] = {NULL, p->sign ? 1 : 0}, [C_TOP] = {NULL, p->sign ? p->signs.u : 0}}};
-    status = shelves_new(u->shelf, C_SHELVES, p->count);
+    int status = shelves_new(u->shelf, width, C_SHELVES, C_BY_PIXEL, p);
     u->choices = sotto_calloc((p->client_ots + 7) / 8, 1);
-    if (status == SOTTO_OK && u->choices == NULL) {
+    if (status == SOTTO_OK && (key == NULL || u->choices == NULL)) {
         status = sotto_fail(SOTTO_ERR_MEMORY, "no memory for a layer of %zu units", p->count);
     }
-    if (status == SOTTO_OK && p->sign) {
-        status = sotto_sign_client_new(&u->signs, &p->signs);
+    if (status == SOTTO_OK && decides) {
+        status = sotto_sign_client_new(&u->signs, &p->signs, tables);
     }
     for (size_t group = 0; group < p->count && p->client_ots > 0 && status == SOTTO_OK; group += group_most) {
         const size_t units = least(p->count - group, group_most);
@@ -82,8 +92,27 @@ int sotto_unit_client_new(sotto_unit_client **out, const sotto_unit_plan *p, sot
             status = client_keys(u, &t, ot, key + t.ots, group_choices(u, group), b);
         }
     }
-done:
     sotto_free_secret(key, group_most * unit_ots(p), sizeof *key);
+    return status;
+}
+
+int sotto_unit_client_new(sotto_unit_client **out, const sotto_unit_plan *p, sotto_ot *ot, sotto_chan *chan)
+{
+    sotto_unit_client *u = sotto_calloc(1, sizeof *u + p->section_count * sizeof *u->section);
+    workbench *b = NULL;
+    int status = bench_new(&b);
+    if (u != NULL) {
+        u->plan = p;
+        u->tables = sotto_calloc(p->bytes.table, 1);
+    }
+    if (u == NULL || u->tables == NULL) {
+        status = sotto_fail(SOTTO_ERR_MEMORY, "no memory for a layer of %zu units", p->words);
+    }
+    size_t table = 0;
+    for (size_t i = 0; i < p->section_count && status == SOTTO_OK; i++) {
+        status = client_section_new(&u->section[i], &p->sections[i], u->tables + table, ot, chan, b);
+        table += p->sections[i].bytes.table;
+    }
     bench_free(b);
     if (status != SOTTO_OK) {
         sotto_unit_client_free(u);
@@ -93,213 +122,299 @@ done:
     return status;
 }
 
-/* The body of CHOICE while it is written. */
-typedef struct choice_parts {
+/* ---- CORRECTION, CHOICE ------------------------------------------------------------------------------------------- */
+
+/* What has come of CORRECTION, and the body of CHOICE while it is written. */
+typedef struct choosing {
+    sotto_reader truncations, bounds;
     sotto_writer truncation_flips, sign_flips, low, high;
-} choice_parts;
+} choosing;
 
 /* Shares p of rho cbar modulo 2^widen in place of the OT's keys, and the flips. */
-static void client_truncate(const sotto_unit_plan *plan, const tile *t, const uint8_t *choices, sotto_reader *payload, const uint64_t *c,
-                            uint64_t *p, choice_parts *out, workbench *b)
+static void client_truncate(const sotto_unit_section *plan, const tile *t, size_t pixel, const uint8_t *choices, const uint64_t *c, uint64_t *p,
+                            choosing *x, workbench *b)
 {
     const unsigned m = plan->widen;
     uint64_t *const sigma = b->w[8], *const flip = b->w[9], *const correction = b->w[10];
-    read_bits(sigma, choices, t->ots, t->n, 1);
+    read_bits(sigma, choices, t->ots + pixel * t->n, t->n, 1);
     sotto_truncate_choices(plan->truncation, flip, c, t->n);
     for (size_t i = 0; i < t->n; i++) {
         flip[i] ^= sigma[i];
     }
     if (m > 1) { /* the lowest bit of a correction is 0 and was not sent; with m = 1 that is all of it */
-        sotto_read_packed(payload, correction, t->n, m - 1);
+        sotto_read_packed(&x->truncations, correction, t->n, m - 1);
         for (size_t i = 0; i < t->n; i++) {
             correction[i] <<= 1;
         }
         sotto_product_correct(m, p, correction, sigma, t->n);
     }
     sotto_product_flip(m, p, flip, NULL, t->n);
-    sotto_write_packed(&out->truncation_flips, flip, t->n, 1);
+    sotto_write_packed(&x->truncation_flips, flip, t->n, 1);
 }
 
-/* A tile from the client's shares c; key: its OTs where it sends. */
-static void client_tile(sotto_unit_client *u, const tile *t, const sotto_ot *ot, const sotto_block *key, uint64_t key_first, const uint8_t *choices,
-                        sotto_reader *payload, const uint64_t *c, choice_parts *out, workbench *b)
+/* A pixel that a decision governs, from its truncation: the client's part in its products with pi, added to those with tau. */
+static void client_select(client_section *u, const tile *t, size_t pixel, const sotto_ot *ot, const sotto_block *key, uint64_t key_first,
+                          const uint64_t *zero, const uint64_t *step, const uint64_t *tau, choosing *x, workbench *b)
 {
-    const sotto_unit_plan *plan = &u->plan;
-    const sotto_truncation trunc = plan->truncation;
-    const unsigned m = plan->widen, l = trunc.l_next;
+    const unsigned m = u->plan->widen, l = u->plan->truncation.l_next;
     const size_t n = t->n;
-    uint64_t *const p = b->w[0], *const zero = b->w[1], *const step = b->w[2], *const tau = b->w[3], *const turned = b->w[4];
-    uint64_t *const correction = b->w[5], *const share = b->w[6], *const product = b->w[7];
-    if (m > 0) {
-        get(&u->shelf[C_PRODUCT_1], t, p);
-        client_truncate(plan, t, choices, payload, c, p, out, b);
-    }
-    sotto_truncate_client(trunc, zero, m > 0 ? step : NULL, c, m > 0 ? p : NULL, n);
-    put(&u->shelf[C_ZERO], t, zero);
-    put(&u->shelf[C_STEP], t, step);
-    if (!plan->sign) {
-        return;
-    }
-    uint64_t *const top = b->w[8], *const r = b->w[9], *const flips = b->w[10];
-    sotto_sign_top_client(plan->window, top, c, n);
-    put(&u->shelf[C_TOP], t, top);
-    read_bits(r, choices, t->ots + t->sign, n, plan->signs.u - 1);
-    sotto_sign_flips(&plan->signs, flips, r, top, n);
-    sotto_write_packed(&out->sign_flips, flips, n, plan->signs.u - 1);
-
-    sotto_ot_keys_send(ot, key_first, n, 0, key, b->k0, b->k1);
-    get(&u->shelf[C_TAU], t, tau);
+    uint64_t *const turned = b->w[4], *const correction = b->w[5], *const share = b->w[6], *const product = b->w[7];
+    sotto_ot_keys_send(ot, key_first, n, (uint16_t)pixel, key, b->k0, b->k1);
     sotto_select_turn(turned, tau, zero, n);
     sotto_product_send(l, 0, share, correction, turned, b->k0, b->k1, n);
-    sotto_write_packed(&out->low, correction, n, l);
-    get(&u->shelf[C_PRODUCT_0], t, product);
+    sotto_write_packed(&x->low, correction, n, l);
+    get(&u->shelf[C_PRODUCT_0], t, pixel, product);
     for (size_t i = 0; i < n; i++) {
         product[i] += share[i];
     }
-    put(&u->shelf[C_PRODUCT_0], t, product);
+    put(&u->shelf[C_PRODUCT_0], t, pixel, product);
     if (m > 0) { /* under the second words of the same keys */
         sotto_select_turn(turned, tau, step, n);
         sotto_product_send(m, 1, share, correction, turned, b->k0, b->k1, n);
-        sotto_write_packed(&out->high, correction, n, m);
-        put(&u->shelf[C_PRODUCT_1], t, share);
+        sotto_write_packed(&x->high, correction, n, m);
+        put(&u->shelf[C_PRODUCT_1], t, pixel, share);
     }
 }
 
-int sotto_unit_client_choose(sotto_unit_client *u, sotto_ot *ot, sotto_chan *chan, const uint64_t *c, uint8_t *choice)
+static void client_sign(client_section *u, const tile *t, const uint8_t *choices, const uint64_t *sum, choosing *x, workbench *b)
 {
-    const sotto_unit_plan *p = &u->plan;
-    const size_t n = p->count, payload = payload_bytes(p), group = least(group_units(p), n), keys = p->sign ? group : 0;
+    const sotto_unit_section *p = u->plan;
+    const size_t n = t->n;
+    uint64_t *const top = b->w[0], *const r = b->w[1], *const flips = b->w[2], *const tau2 = b->w[4], *const share = b->w[5];
+    sotto_sign_top_client(p->window, top, sum, n);
+    put(&u->shelf[C_TOP], t, 0, top);
+    read_bits(r, choices, t->ots + t->sign, n, p->signs.u - 1);
+    sotto_sign_flips(&p->signs, flips, r, top, n);
+    sotto_write_packed(&x->sign_flips, flips, n, p->signs.u - 1);
+    if (p->decisions == 2) {
+        uint64_t *const correction = b->w[6];
+        get(&u->shelf[C_TAU2], t, 0, tau2);
+        get(&u->shelf[C_BOUND], t, 0, share);
+        sotto_read_packed(&x->bounds, correction, n, p->truncation.l_next);
+        sotto_product_correct(p->truncation.l_next, share, correction, tau2, n);
+        put(&u->shelf[C_BOUND], t, 0, share);
+    }
+}
+
+/* A tile from the client's shares c; key: its OTs where it sends. */
+static void client_tile(client_section *u, const tile *t, const sotto_ot *ot, const sotto_block *key, uint64_t key_first, const uint8_t *choices,
+                        const uint64_t *c, choosing *x, workbench *b)
+{
+    const sotto_unit_section *plan = u->plan;
+    const unsigned m = plan->widen;
+    uint64_t *const p = b->w[0], *const zero = b->w[1], *const step = b->w[2], *const tau = b->w[3], *const sum = b->w[12];
+    const uint64_t *own = NULL;
+    get(&u->shelf[C_TAU], t, 0, tau);
+    memset(sum, 0, t->n * sizeof *sum);
+    for (size_t pixel = 0; pixel < plan->pixels; pixel++) {
+        own = gather(plan, t, pixel, c, b->w[11]);
+        if (m > 0) {
+            get(&u->shelf[C_PRODUCT_1], t, pixel, p);
+            client_truncate(plan, t, pixel, choices, own, p, x, b);
+        }
+        sotto_truncate_client(plan->truncation, zero, m > 0 ? step : NULL, own, m > 0 ? p : NULL, t->n);
+        put(&u->shelf[C_ZERO], t, pixel, zero);
+        put(&u->shelf[C_STEP], t, pixel, step);
+        if (plan->decisions > 0) {
+            client_select(u, t, pixel, ot, key, key_first, zero, step, tau, x, b);
+        }
+        for (size_t i = 0; plan->pixels > 1 && i < t->n; i++) {
+            sum[i] += own[i];
+        }
+    }
+    if (plan->decisions > 0) {
+        client_sign(u, t, choices, plan->pixels > 1 ? sum : own, x, b);
+    }
+}
+
+static int section_choose(client_section *u, sotto_ot *ot, sotto_chan *chan, const uint64_t *c, uint8_t *choice, workbench *b)
+{
+    const sotto_unit_section *p = u->plan;
+    const size_t n = p->count, truncations = truncation_payload(p), payload = truncations + bound_payload(p), group = least(group_units(p), n);
+    const size_t keys = p->decisions > 0 ? group : 0;
     uint8_t *body = sotto_calloc(payload, 1);
     sotto_block *key = sotto_calloc(keys, sizeof *key);
-    workbench *b = NULL;
-    int status = bench_new(&b);
-    if (body == NULL || key == NULL) {
-        status = sotto_fail(SOTTO_ERR_MEMORY, "no memory for a layer of %zu units", n);
-    }
+    int status = body == NULL || key == NULL ? sotto_fail(SOTTO_ERR_MEMORY, "no memory for a layer of %zu units", n) : SOTTO_OK;
     if (status == SOTTO_OK && payload > 0) {
         status = sotto_chan_recv(chan, body, payload);
     }
     if (status != SOTTO_OK) {
         goto done;
     }
-    sotto_reader r;
-    sotto_reader_init(&r, body, payload);
-    choice_parts parts = {.truncation_flips = room(&choice, n, p->widen > 0)};
-    if (p->sign) {
-        parts.sign_flips = room(&choice, p->signs.ots, 1);
-        parts.low = room(&choice, n, p->truncation.l_next);
-        parts.high = room(&choice, n, p->widen);
+    choosing x = {.truncation_flips = room(&choice, p->pixels, n, p->widen > 0)};
+    sotto_reader_init(&x.truncations, body, truncations);
+    sotto_reader_init(&x.bounds, body + truncations, payload - truncations);
+    if (p->decisions > 0) {
+        x.sign_flips = room(&choice, 1, p->signs.ots, 1);
+        x.low = room(&choice, p->pixels, n, p->truncation.l_next);
+        x.high = room(&choice, p->pixels, n, p->widen);
     }
     for (size_t begin = 0; begin < n && status == SOTTO_OK; begin += group) {
         const size_t units = least(n - begin, group);
         uint64_t first = 0;
-        if (p->sign) {
+        if (p->decisions > 0) {
             status = sotto_ot_send_random(ot, chan, units, key, &first);
         }
         for (size_t at = begin; at < begin + units && status == SOTTO_OK; at += TILE) {
             const tile t = tile_of(p, begin, at, 0);
-            client_tile(u, &t, ot, key + (at - begin), first + (at - begin), group_choices(u, begin), &r, c + at, &parts, b);
+            client_tile(u, &t, ot, key + (at - begin), first + (at - begin), group_choices(u, begin), c, &x, b);
         }
     }
     if (status == SOTTO_OK) {
-        status = sotto_reader_finish(&r, "OT payload of a truncation");
+        status = sotto_reader_finish(&x.truncations, "OT payload of a truncation");
+    }
+    if (status == SOTTO_OK) {
+        status = sotto_reader_finish(&x.bounds, "OT payload of a bound");
     }
 done:
     sotto_free(body);
     sotto_free_secret(key, keys, sizeof *key);
-    bench_free(b);
     sotto_free_secret(u->choices, (p->client_ots + 7) / 8, 1);
     u->choices = NULL;
     return status;
 }
 
+int sotto_unit_client_choose(sotto_unit_client *u, sotto_ot *ot, sotto_chan *chan, const uint64_t *c, uint8_t *choice)
+{
+    workbench *b = NULL;
+    int status = bench_new(&b);
+    for (size_t i = 0; i < u->plan->section_count && status == SOTTO_OK; i++) {
+        status = section_choose(&u->section[i], ot, chan, c, choice, b);
+        choice += u->plan->sections[i].bytes.choice;
+    }
+    bench_free(b);
+    return status;
+}
+
 uint8_t *sotto_unit_client_tables(sotto_unit_client *u)
 {
-    return u->plan.sign ? sotto_sign_client_tables(u->signs) : NULL;
+    return u->plan->bytes.table > 0 ? u->tables : NULL;
 }
+
+/* ---- OFFER, REPLY ------------------------------------------------------------------------------------------------- */
 
 /* Both messages of infer while the client works on them. */
 typedef struct exchange {
     sotto_reader d, z;
     const uint8_t *signs;
-    sotto_writer g, w;
+    sotto_writer g, g2, w;
 } exchange;
 
-static int reply_tile(const sotto_unit_client *u, const tile *t, exchange *x, const uint64_t *r_next, workbench *b, sotto_block *scratch)
+/* The bits that select, and for clip g2 and the client's share of b2 (T >> f) less what the server has of it. */
+static int client_decide(const client_section *u, const tile *t, exchange *x, uint64_t *bits, uint64_t *added, workbench *b, sotto_block *scratch)
 {
-    const sotto_unit_plan *p = &u->plan;
+    const sotto_unit_section *p = u->plan;
+    const size_t n = t->n;
+    uint64_t *const top = b->w[12], *const bits2 = b->w[13], *const tau2 = b->w[14];
+    uint64_t *const out[2] = {bits, bits2};
+    get(&u->shelf[C_TOP], t, 0, top);
+    const int status = sotto_sign_open(u->signs, t->at, n, out, x->signs, top, scratch);
+    if (p->decisions == 2) {
+        get(&u->shelf[C_TAU2], t, 0, tau2);
+        get(&u->shelf[C_BOUND], t, 0, added);
+        for (size_t i = 0; i < n; i++) {
+            bits[i] ^= bits2[i];
+            bits2[i] ^= tau2[i];
+        }
+        sotto_write_packed(&x->g2, bits2, n, 1);
+        sotto_product_flip(p->truncation.l_next, added, bits2, NULL, n);
+    }
+    return status;
+}
+
+static int reply_tile(const client_section *u, const tile *t, exchange *x, const uint64_t *layer_next, workbench *b, sotto_block *scratch)
+{
+    const sotto_unit_section *p = u->plan;
+    const unsigned l = p->truncation.l_next;
     const size_t n = t->n;
     uint64_t *const d = b->w[0], *const zero = b->w[1], *const step = b->w[2], *const c = b->w[3], *const z = b->w[4], *const w = b->w[5];
-    get(&u->shelf[C_ZERO], t, zero);
-    get(&u->shelf[C_STEP], t, step);
-    if (p->widen > 0) {
-        sotto_read_packed(&x->d, d, n, 1);
-        sotto_truncate_pick(p->truncation, c, zero, step, d, n);
+    uint64_t *const bits = b->w[6], *const added = b->w[7], *const tau = b->w[8], *const product = b->w[9], *const g = b->w[10];
+    int status = SOTTO_OK;
+    if (p->decisions > 0) {
+        get(&u->shelf[C_TAU], t, 0, tau);
+        status = client_decide(u, t, x, bits, added, b, scratch);
     }
-    const uint64_t *own = p->widen > 0 ? c : zero;
-    if (!p->sign) {
-        for (size_t i = 0; i < n; i++) {
-            w[i] = own[i] - r_next[i];
+    for (size_t pixel = 0; pixel < p->pixels; pixel++) {
+        const uint64_t *r_next = gather(p, t, pixel, layer_next, b->w[11]);
+        get(&u->shelf[C_ZERO], t, pixel, zero);
+        get(&u->shelf[C_STEP], t, pixel, step);
+        if (p->widen > 0) {
+            sotto_read_packed(&x->d, d, n, 1);
+            sotto_truncate_pick(p->truncation, c, zero, step, d, n);
         }
-        sotto_write_packed(&x->w, w, n, p->truncation.l_next);
-        return SOTTO_OK;
+        const uint64_t *own = p->widen > 0 ? c : zero;
+        if (p->decisions == 0) {
+            for (size_t i = 0; i < n; i++) {
+                w[i] = own[i] - r_next[i];
+            }
+            sotto_write_packed(&x->w, w, n, l);
+            continue;
+        }
+        get(&u->shelf[C_PRODUCT_0], t, pixel, zero == own ? product : zero);
+        if (p->widen > 0) {
+            get(&u->shelf[C_PRODUCT_1], t, pixel, step);
+            sotto_truncate_pick(p->truncation, product, zero, step, d, n);
+        }
+        sotto_read_packed(&x->z, z, n, l);
+        sotto_select_answer(l, g, w, bits, tau, z, own, product, r_next, n);
+        for (size_t i = 0; p->decisions == 2 && i < n; i++) {
+            w[i] += added[i];
+        }
+        sotto_write_packed(&x->w, w, n, l);
     }
-    uint64_t *const top = b->w[6], *const bits = b->w[7], *const tau = b->w[8], *const product = b->w[9], *const g = b->w[10];
-    get(&u->shelf[C_TOP], t, top);
-    get(&u->shelf[C_TAU], t, tau);
-    const int status = sotto_sign_open(u->signs, t->at, n, bits, x->signs, top, scratch);
-    get(&u->shelf[C_PRODUCT_0], t, zero == own ? product : zero);
-    if (p->widen > 0) {
-        get(&u->shelf[C_PRODUCT_1], t, step);
-        sotto_truncate_pick(p->truncation, product, zero, step, d, n);
+    if (p->decisions > 0) {
+        sotto_write_packed(&x->g, g, n, 1);
     }
-    sotto_read_packed(&x->z, z, n, p->truncation.l_next);
-    sotto_select_answer(p->truncation.l_next, g, w, bits, tau, z, own, product, r_next, n);
-    sotto_write_packed(&x->g, g, n, 1);
-    sotto_write_packed(&x->w, w, n, p->truncation.l_next);
+    return status;
+}
+
+static int section_reply(const client_section *u, uint8_t *reply, const uint8_t *offer, const uint64_t *r_next, workbench *b)
+{
+    const sotto_unit_section *p = u->plan;
+    const size_t n = p->count;
+    const unsigned l = p->truncation.l_next;
+    sotto_block *scratch = sotto_calloc(p->signs.scratch, sizeof *scratch);
+    if (scratch == NULL) {
+        return sotto_fail(SOTTO_ERR_MEMORY, "no memory for a layer of %zu units", n);
+    }
+    sotto_reader r;
+    sotto_reader_init(&r, offer, p->bytes.offer);
+    exchange x = {.d = part(&r, p->pixels, n, p->widen > 0)};
+    if (p->decisions > 0) {
+        x.z = part(&r, p->pixels, n, l);
+        x.signs = sotto_read_span(&r, p->signs.message_bytes);
+        x.g = room(&reply, 1, n, 1);
+        x.g2 = room(&reply, 1, n, p->decisions == 2);
+    }
+    x.w = room(&reply, p->pixels, n, l);
+    int status = sotto_reader_finish(&r, "offer of a unit layer");
+    for (size_t at = 0; at < n && status == SOTTO_OK; at += TILE) {
+        const tile t = {.at = at, .n = least(n - at, TILE)};
+        status = reply_tile(u, &t, &x, r_next, b, scratch);
+    }
+    if (status == SOTTO_OK) {
+        status = sotto_reader_finish(&x.d, "offer of a unit layer");
+    }
+    if (status == SOTTO_OK && p->decisions > 0) {
+        status = sotto_reader_finish(&x.z, "offer of a unit layer");
+    }
+    sotto_free_secret(scratch, p->signs.scratch, sizeof *scratch);
     return status;
 }
 
 int sotto_unit_client_reply(sotto_unit_client *u, uint8_t *reply, const uint8_t *offer, const uint64_t *r_next)
 {
-    const sotto_unit_plan *p = &u->plan;
-    const size_t n = p->count;
-    const unsigned l = p->truncation.l_next;
-    sotto_block *scratch = sotto_calloc(p->signs.scratch, sizeof *scratch);
+    uint8_t *to = reply;
     workbench *b = NULL;
     int status = bench_new(&b);
-    if (scratch == NULL) {
-        status = sotto_fail(SOTTO_ERR_MEMORY, "no memory for a layer of %zu units", n);
+    for (size_t i = 0; i < u->plan->section_count && status == SOTTO_OK; i++) {
+        status = section_reply(&u->section[i], to, offer, r_next, b);
+        to += u->plan->sections[i].bytes.reply;
+        offer += u->plan->sections[i].bytes.offer;
     }
     if (status != SOTTO_OK) {
-        goto done;
+        memset(reply, 0, u->plan->bytes.reply);
     }
-    sotto_reader r;
-    sotto_reader_init(&r, offer, p->offer_bytes);
-    uint8_t *to = reply;
-    exchange x = {.d = part(&r, n, p->widen > 0)};
-    if (p->sign) {
-        x.z = part(&r, n, l);
-        x.signs = sotto_read_span(&r, p->signs.message_bytes);
-        x.g = room(&to, n, 1);
-    }
-    x.w = room(&to, n, l);
-    status = sotto_reader_finish(&r, "offer of a unit layer");
-    for (size_t at = 0; at < n && status == SOTTO_OK; at += TILE) {
-        const tile t = tile_of(p, 0, at, 0);
-        status = reply_tile(u, &t, &x, r_next + at, b, scratch);
-    }
-    if (status == SOTTO_OK) {
-        status = sotto_reader_finish(&x.d, "offer of a unit layer");
-    }
-    if (status == SOTTO_OK && p->sign) {
-        status = sotto_reader_finish(&x.z, "offer of a unit layer");
-    }
-    if (status != SOTTO_OK) {
-        memset(reply, 0, p->reply_bytes);
-    }
-done:
-    sotto_free_secret(scratch, p->signs.scratch, sizeof *scratch);
     bench_free(b);
     return status;
 }
@@ -309,8 +424,14 @@ void sotto_unit_client_free(sotto_unit_client *u)
     if (u == NULL) {
         return;
     }
-    sotto_sign_client_free(u->signs);
-    sotto_free_secret(u->choices, (u->plan.client_ots + 7) / 8, 1);
-    shelves_free(u->shelf, C_SHELVES, u->plan.count);
-    sotto_free_secret(u, 1, sizeof *u);
+    for (size_t i = 0; i < u->plan->section_count; i++) {
+        client_section *s = &u->section[i];
+        sotto_sign_client_free(s->signs);
+        sotto_free_secret(s->choices, s->choices == NULL ? 0 : (s->plan->client_ots + 7) / 8, 1);
+        for (size_t k = 0; k < C_SHELVES; k++) {
+            shelf_drop(&s->shelf[k]);
+        }
+    }
+    sotto_free(u->tables);
+    sotto_free_secret(u, 1, sizeof *u + u->plan->section_count * sizeof *u->section);
 }

@@ -1,5 +1,6 @@
 #include "nn/train/dataset.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -15,8 +16,9 @@
 
 static int open_file(gzFile *file, const char *path)
 {
+    errno = 0;
     *file = gzopen(path, "rb"); /* reads plain files as well */
-    return *file != NULL ? SOTTO_OK : sotto_fail(SOTTO_ERR_IO, "%s: cannot be opened; check the path (package dataset-fashion-mnist?)", path);
+    return *file != NULL ? SOTTO_OK : sotto_fail(SOTTO_ERR_IO, "%s: %s", path, errno != 0 ? strerror(errno) : "no memory");
 }
 
 /* Exactly `len` bytes. */
@@ -188,44 +190,67 @@ int sotto_dataset_fashion(sotto_dataset *d, const char *folder, int train)
     return sotto_dataset_idx(d, path[0], path[1]);
 }
 
-#define CIFAR_RECORD (1 + 3 * 32 * 32)
-#define CIFAR_BATCH 10000
+#define CIFAR_BYTES (3 * 32 * 32)
+#define CIFAR_LABELS_MAX 2
 
-int sotto_dataset_cifar10(sotto_dataset *d, const char *folder, int train)
+/* A record is its label bytes, then the image: red, green, blue, each rows before columns. */
+typedef struct cifar_kind {
+    size_t label_bytes, label_at;
+    unsigned classes;
+    const char *files[2][5]; /* test, train */
+    size_t records[2];       /* of each file */
+} cifar_kind;
+
+static const cifar_kind cifar10 = {1, 0, 10,
+                                   {{"test_batch.bin"},
+                                    {"data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin", "data_batch_5.bin"}},
+                                   {10000, 10000}};
+/* A coarse label of 20 stands before the fine one. */
+static const cifar_kind cifar100 = {2, 1, 100, {{"test.bin"}, {"train.bin"}}, {10000, 50000}};
+
+/* One file, to the images and labels from number `at` on. */
+static int cifar_file(sotto_dataset *d, const cifar_kind *kind, const char *path, size_t at, size_t records)
 {
-    const unsigned batches = train ? 5 : 1;
-    memset(d, 0, sizeof *d);
-    d->shape = (sotto_shape){3, 32, 32};
-    d->count = (size_t)batches * CIFAR_BATCH;
-    int status = alloc(d, folder);
-    for (unsigned b = 0; b < batches && status == SOTTO_OK; b++) {
-        char path[1024];
-        uint8_t record[CIFAR_RECORD];
-        gzFile file;
-        if (train) {
-            snprintf(path, sizeof path, "%s/data_batch_%u.bin", folder, b + 1);
-        } else {
-            snprintf(path, sizeof path, "%s/test_batch.bin", folder);
-        }
-        status = open_file(&file, path);
-        if (status != SOTTO_OK) {
-            break;
-        }
-        for (size_t i = 0; i < CIFAR_BATCH && status == SOTTO_OK; i++) {
-            const size_t at = b * (size_t)CIFAR_BATCH + i;
-            status = read_exact(file, path, record, sizeof record);
-            if (status == SOTTO_OK && record[0] > 9) {
-                status = sotto_fail(SOTTO_ERR_FORMAT, "%s: label %u of image %zu; expected 0 to 9", path, record[0], i);
-            }
-            if (status == SOTTO_OK) {
-                d->labels[at] = record[0];
-                memcpy(d->images + at * (CIFAR_RECORD - 1), record + 1, CIFAR_RECORD - 1);
-            }
+    uint8_t label[CIFAR_LABELS_MAX];
+    gzFile file;
+    int status = open_file(&file, path);
+    if (status != SOTTO_OK) {
+        return status;
+    }
+    for (size_t i = 0; i < records && status == SOTTO_OK; i++) {
+        status = read_exact(file, path, label, kind->label_bytes);
+        if (status == SOTTO_OK && label[kind->label_at] >= kind->classes) {
+            status = sotto_fail(SOTTO_ERR_FORMAT, "%s: label %u of image %zu; expected 0 to %u: is it the right file?", path, label[kind->label_at], i,
+                                kind->classes - 1);
         }
         if (status == SOTTO_OK) {
-            status = at_end(file, path);
+            d->labels[at + i] = label[kind->label_at];
+            status = read_exact(file, path, d->images + (at + i) * CIFAR_BYTES, CIFAR_BYTES);
         }
-        gzclose(file);
+    }
+    if (status == SOTTO_OK) {
+        status = at_end(file, path);
+    }
+    gzclose(file);
+    return status;
+}
+
+static int cifar(sotto_dataset *d, const cifar_kind *kind, const char *folder, int train)
+{
+    const char *const *files = kind->files[train != 0];
+    const size_t records = kind->records[train != 0];
+    size_t count = 0;
+    memset(d, 0, sizeof *d);
+    while (count < 5 && files[count] != NULL) {
+        count++;
+    }
+    d->shape = (sotto_shape){3, 32, 32};
+    d->count = count * records;
+    int status = alloc(d, folder);
+    for (size_t i = 0; i < count && status == SOTTO_OK; i++) {
+        char path[1024];
+        snprintf(path, sizeof path, "%s/%s", folder, files[i]);
+        status = cifar_file(d, kind, path, i * records, records);
     }
     if (status == SOTTO_OK) {
         count_classes(d);
@@ -233,6 +258,16 @@ int sotto_dataset_cifar10(sotto_dataset *d, const char *folder, int train)
         sotto_dataset_free(d);
     }
     return status;
+}
+
+int sotto_dataset_cifar10(sotto_dataset *d, const char *folder, int train)
+{
+    return cifar(d, &cifar10, folder, train);
+}
+
+int sotto_dataset_cifar100(sotto_dataset *d, const char *folder, int train)
+{
+    return cifar(d, &cifar100, folder, train);
 }
 
 void sotto_dataset_free(sotto_dataset *d)

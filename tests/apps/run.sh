@@ -3,7 +3,7 @@
 set -u
 sotto=$1
 model=apps/demo/fashion
-image=apps/demo/images/00-ankle-boot.pgm
+image=apps/demo/images-fashion/00-ankle-boot.pgm
 work=$(mktemp -d)
 server=
 failed=0
@@ -43,7 +43,7 @@ expect 0 'exit codes\|Exit codes' "$sotto" --help
 expect 0 '^sotto [0-9]' "$sotto" --version
 expect 2 'unknown command' "$sotto" fly
 expect 2 'sotto COMMAND' "$sotto"
-for command in train inspect eval serve infer demo bench; do
+for command in train import export inspect eval serve infer demo bench; do
 	expect 0 "^sotto $command" "$sotto" $command --help
 	expect 2 'unknown option --colour' "$sotto" $command --colour
 done
@@ -53,17 +53,40 @@ expect 2 'did you mean --epochs' "$sotto" train --epoch 3
 expect 2 'whole number from 1' "$sotto" train --epochs 0
 expect 2 'needs a value' "$sotto" train --out
 expect 2 'give --out' "$sotto" train
-expect 1 'nothing can be saved there' "$sotto" train --from $model --out "$work/none/x"
+expect 1 'nothing can be saved there' "$sotto" train --arch apps/demo/fashion.arch --out "$work/none/x"
+expect 2 'go together' "$sotto" train --arch apps/demo/fashion.arch --out "$work/x" --steps 3,5
+expect 2 'expected up to' "$sotto" train --arch apps/demo/fashion.arch --out "$work/x" --schedule step --steps 3,x
+expect 2 'out PREFIX is missing' "$sotto" import "$work/none.onnx"
+expect 1 'check the path' "$sotto" import "$work/none.onnx" --out "$work/x"
+expect 1 'no ONNX model' "$sotto" import $model.sotto --out "$work/x"
+expect 0 'written' "$sotto" export $model --out "$work/fashion.onnx"
+expect 1 'expected one number, or 1' "$sotto" import "$work/fashion.onnx" --out "$work/onnx" --mean 1,2
+expect 0 '10 outputs' "$sotto" import "$work/fashion.onnx" --out "$work/onnx"
+"$sotto" eval $model --float --count 200 >"$work/before"
+expect 0 "$(cat "$work/before")" "$sotto" eval "$work/onnx" --float --count 200
 expect 2 'missing argument' "$sotto" inspect
 expect 2 'too many' "$sotto" inspect a b
 expect 2 'one of lookup|circuit' "$sotto" infer $model.sotto $image --sign magic
 expect 2 'unknown group' "$sotto" bench nothing
 expect 2 'tiers up to' "$sotto" bench ring --tier quantum
+expect 2 'expected loopback, lan, wan or BANDWIDTH,RTT' "$sotto" bench model --net moon
+expect 2 'come together' "$sotto" bench model --arch lenet
+expect 1 'neither a file' "$sotto" bench model --arch "nothing" --random-weights
+expect 1 'expected HxW:IN:OUT:KERNEL' "$sotto" bench layer --conv 3x3
+expect 0 '"shape": "8x8:4:6:3:2:1"' "$sotto" bench layer --conv 8x8:4:6:3:2 --runs 1 --json
+expect 0 'net=500Mbit,2ms' "$sotto" bench layer --conv 8x8:4:6:3 --runs 1 --net 500Mbit,2ms
+expect 0 '"name": "memory.server"' "$sotto" bench model --runs 1 --net lan --json
+expect 0 'weights=random' "$sotto" bench model --arch lenet --random-weights --runs 1
 
 # ---- files
 expect 1 'nowhere.sotto: No such file' "$sotto" inspect nowhere.sotto
 expect 1 'nowhere.sotto: No such file' "$sotto" serve nowhere
 expect 1 'data set .moon' "$sotto" eval $model --data moon
+expect 1 'cifar.html.*SOTTO_DATA' env -u SOTTO_DATA "$sotto" eval $model --data cifar10
+expect 1 'none/cifar-100-binary/test.bin: No such file.*cifar.html' env SOTTO_DATA="$work/none" "$sotto" eval $model --data cifar100
+expect 1 'none/t10k-images.*test images of mnist are missing' "$sotto" eval $model --data "mnist:$work/none"
+expect 1 'none/t10k-images.*dataset-fashion-mnist' "$sotto" eval $model --data "fashion:$work/none"
+expect 1 'neither a file nor one of those.*resnet20.*squeezenet' "$sotto" train --arch lennet --out "$work/x"
 head -c 500 $model.sotto >"$work/cut.sotto"
 expect 1 'cut off' "$sotto" inspect "$work/cut.sotto"
 sed 's/k=17/k=18/' $model.sotto >"$work/edited.sotto"
@@ -82,12 +105,14 @@ if command -v python3 >/dev/null; then
 fi
 # A full disk, by a limit on the size of files: an error, and what was there before is whole.
 if [ -e /usr/share/datasets/fashion-mnist ]; then
-	expect 0 'written' "$sotto" train --from $model --out "$work/copy" --calibrate 4
+	expect 0 'written' "$sotto" quantise $model --out "$work/copy" --calibrate 4 --count 4
 	cp "$work/copy.sotto" "$work/before"
-	expect 1 'make room' sh -c "trap '' XFSZ; ulimit -f 8; exec '$sotto' train --from $model --out '$work/copy' --calibrate 4"
+	expect 1 'make room' sh -c "trap '' XFSZ; ulimit -f 8; exec '$sotto' quantise $model --out '$work/copy' --calibrate 4 --count 4"
 	expect 0 'unchanged' sh -c "cmp '$work/copy.sotto' '$work/before' && echo unchanged"
 	sed '/^plan/d; /^id/d; /^checksum/d; s/1x28x28/1x64x64/' apps/demo/fashion.arch >"$work/big.arch"
 	expect 1 'images of 1x28x28, but the model' "$sotto" train --arch "$work/big.arch" --out "$work/big"
+	head -c 1000 $model.weights >"$work/state"
+	expect 1 'state: no checkpoint' "$sotto" train --arch apps/demo/fashion.arch --out "$work/x" --resume "$work/state"
 	expect 0 'of 200 images' "$sotto" eval $model --fixed --count 200
 	expect 0 '3 equal the reference' "$sotto" eval $model --private 3
 fi
@@ -99,7 +124,14 @@ expect 0 'Ankle boot' "$sotto" infer $model.sotto $image --port "$port" --sign c
 expect 0 '"label": "Ankle boot"' "$sotto" infer $model.sotto $image --port "$port" --json
 expect 1 'Address already in use\|in use' "$sotto" serve $model --port "$port"
 printf 'P5\n4 4\n255\n0123456789abcdef' >"$work/small.pgm"
-expect 1 '4 x 4 pixels .* takes 28 x 28' "$sotto" infer $model.sotto "$work/small.pgm" --port "$port"
+expect 1 '4 x 4 pixels; .* takes 28 x 28.*give --fit' "$sotto" infer $model.sotto "$work/small.pgm" --port "$port"
+expect 0 'per image' "$sotto" infer $model.sotto "$work/small.pgm" --port "$port" --fit --top 10
+expect 2 'one of them' "$sotto" infer $model.sotto $image --fit --raw
+tail -c 784 $image >"$work/image.raw"
+expect 0 'Ankle boot' "$sotto" infer $model.sotto "$work/image.raw" --raw --port "$port"
+expect 1 'neither PGM.*--raw' "$sotto" infer $model.sotto "$work/image.raw" --port "$port"
+expect 1 '00-ankle-boot.pgm: [0-9]* bytes; the model takes 784 raw' "$sotto" infer $model.sotto $image --raw --port "$port"
+expect 0 '"top": \[{"label": "Ankle boot", "class": 9, ' "$sotto" infer $model.sotto $image --port "$port" --json
 head -c 100 $image >"$work/torn.pgm"
 expect 1 'torn.pgm: no whole' "$sotto" infer $model.sotto "$work/torn.pgm" --port "$port"
 expect 1 'neither PGM' "$sotto" infer $model.sotto $model.weights --port "$port"
@@ -118,7 +150,11 @@ kill -TERM $server
 wait $server || { echo "FAILED: the server does not end well on SIGTERM"; failed=1; }
 server=
 expect 1 'refused' "$sotto" infer $model.sotto $image --port "$port" --timeout 2
+# Images are looked at before there is a connection.
+expect 1 'torn.pgm: no whole' "$sotto" infer $model.sotto "$work/torn.pgm" --port "$port"
 expect 0 'peak memory' "$sotto" demo --count 2
+expect 0 '00-ankle-boot' "$sotto" demo $model.sotto --count 1
+expect 1 'nonesuch.sotto: No such file' "$sotto" demo nonesuch
 expect 0 '"equals_reference": true' "$sotto" demo --count 1 --json --sign circuit
 # Bytes are whole numbers, not rounded to six digits.
 expect 0 '^0$' sh -c "'$sotto' demo --count 1 --json | grep bytes | grep -c ': .*[.e+]' || true"

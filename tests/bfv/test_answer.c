@@ -379,7 +379,7 @@ static void test_torn(void **state)
     assert_ok(answer(&e, &f, &x, &rng));
     for (size_t cut = 0; cut < e.len; cut += cut + 40 < e.len ? 37 : 1) {
         e.out[0] = 42;
-        sotto_calloc_fail_after(1); /* refused before anything of the answer's size is allocated */
+        sotto_calloc_fail_after(1); /* refused with no more than the room, whose size is not the peer's */
         assert_status(SOTTO_ERR_FORMAT, open_answer(&e, &f, cut));
         sotto_calloc_fail_after(-1);
         assert_int_equal(e.out[0], 42);
@@ -471,7 +471,7 @@ static void test_faults(void **state)
                 assert_int_equal(status, which == 0 ? SOTTO_ERR_RNG : SOTTO_ERR_MEMORY);
         }
         assert_int_equal(status, SOTTO_OK);
-        assert_true(k > 4);
+        assert_true(k > (which == 0 ? 4 : 1));
         assert_ok(open_answer(&e, &f, e.len));
         assert_right(&e, &f, &x);
     }

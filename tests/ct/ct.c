@@ -602,16 +602,16 @@ static int unit_server(sotto_ot *ot, sotto_chan *chan, const sotto_rng *rng)
 {
     const sotto_unit_plan *p = &unit_plan;
     sotto_unit_server *u = NULL;
-    uint8_t *choice = sotto_calloc(p->choice_bytes, 1), *offer = sotto_calloc(p->offer_bytes, 1);
-    uint8_t *reply = sotto_calloc(p->reply_bytes, 1);
+    uint8_t *choice = sotto_calloc(p->bytes.choice, 1), *offer = sotto_calloc(p->bytes.offer, 1);
+    uint8_t *reply = sotto_calloc(p->bytes.reply, 1);
     require(choice != NULL && offer != NULL && reply != NULL);
-    int status = sotto_unit_server_new(&u, p, ot, chan, rng);
+    int status = sotto_unit_server_new(&u, p, ot, chan, rng, NULL);
     status = status == SOTTO_OK ? sotto_unit_server_correct(u, ot, chan) : status;
-    status = status == SOTTO_OK ? sotto_chan_recv(chan, choice, p->choice_bytes) : status;
+    status = status == SOTTO_OK ? sotto_chan_recv(chan, choice, p->bytes.choice) : status;
     status = status == SOTTO_OK ? sotto_unit_server_ready(u, ot, chan, choice) : status;
     status = status == SOTTO_OK ? sotto_unit_server_offer(u, offer, unit_a) : status;
-    status = status == SOTTO_OK ? sotto_chan_send(chan, offer, p->offer_bytes) : status;
-    status = status == SOTTO_OK ? sotto_chan_recv(chan, reply, p->reply_bytes) : status;
+    status = status == SOTTO_OK ? sotto_chan_send(chan, offer, p->bytes.offer) : status;
+    status = status == SOTTO_OK ? sotto_chan_recv(chan, reply, p->bytes.reply) : status;
     status = status == SOTTO_OK ? sotto_unit_server_finish(u, unit_e, reply) : status;
     sotto_unit_server_free(u);
     sotto_free(choice);
@@ -624,15 +624,15 @@ static int unit_client(sotto_ot *ot, sotto_chan *chan)
 {
     const sotto_unit_plan *p = &unit_plan;
     sotto_unit_client *u = NULL;
-    uint8_t *choice = sotto_calloc(p->choice_bytes, 1), *offer = sotto_calloc(p->offer_bytes, 1), *reply = sotto_calloc(p->reply_bytes, 1);
+    uint8_t *choice = sotto_calloc(p->bytes.choice, 1), *offer = sotto_calloc(p->bytes.offer, 1), *reply = sotto_calloc(p->bytes.reply, 1);
     require(choice != NULL && offer != NULL && reply != NULL);
     int status = sotto_unit_client_new(&u, p, ot, chan);
     status = status == SOTTO_OK ? sotto_unit_client_choose(u, ot, chan, unit_c, choice) : status;
-    status = status == SOTTO_OK ? sotto_chan_send(chan, choice, p->choice_bytes) : status;
-    status = status == SOTTO_OK && p->table_bytes > 0 ? sotto_chan_recv(chan, sotto_unit_client_tables(u), p->table_bytes) : status;
-    status = status == SOTTO_OK ? sotto_chan_recv(chan, offer, p->offer_bytes) : status;
+    status = status == SOTTO_OK ? sotto_chan_send(chan, choice, p->bytes.choice) : status;
+    status = status == SOTTO_OK && p->bytes.table > 0 ? sotto_chan_recv(chan, sotto_unit_client_tables(u), p->bytes.table) : status;
+    status = status == SOTTO_OK ? sotto_chan_recv(chan, offer, p->bytes.offer) : status;
     status = status == SOTTO_OK ? sotto_unit_client_reply(u, reply, offer, unit_r) : status;
-    status = status == SOTTO_OK ? sotto_chan_send(chan, reply, p->reply_bytes) : status;
+    status = status == SOTTO_OK ? sotto_chan_send(chan, reply, p->bytes.reply) : status;
     status = status == SOTTO_OK ? sotto_chan_flush(chan) : status;
     sotto_unit_client_free(u);
     sotto_free(choice);
@@ -686,23 +686,28 @@ static void case_units(void)
         for (size_t i = 0; i < UNITS; i++) {
             require(unit_e[i] == sotto_low_bits(want[i], UNIT_L));
         }
+        sotto_unit_plan_free(&unit_plan);
     }
 }
 
-/* ---- a whole session: keys, linear layers, every kind of unit, both sign providers ---------------------------------------------- */
+/* ---- a whole session: keys, linear layers, every kind of unit, both sign providers, both results ---------------------------------------------- */
 
 static const char network_text[] = "sotto-model 1\n"
                                    "input 1x2x2\n"
-                                   "conv c1 input out=2 kernel=1\n"
-                                   "relu r1 c1\n"
-                                   "maxpool p1 r1 kernel=2\n"
+                                   "conv c1 input out=5 kernel=1\n"
+                                   "act a1 c1\n"
+                                   "maxpool p1 a1 kernel=2\n"
                                    "dense f1 p1 out=3\n"
-                                   "identity i1 f1\n"
-                                   "dense f2 i1 out=2\n";
+                                   "clip l1 f1\n"
+                                   "dense f2 l1 out=2\n"
+                                   "relu r2 f2\n"
+                                   "dense f3 r2 out=2\n";
+static const uint8_t network_kinds[] = {SOTTO_UNIT_RELU, SOTTO_UNIT_SQUARE, SOTTO_UNIT_CUBIC, SOTTO_UNIT_ZERO, SOTTO_UNIT_IDENTITY};
 
 static sotto_serving serving;
 static sotto_sign_provider sign;
 static int64_t logits[2];
+static size_t label;
 
 static int serve_side(sotto_chan *inner, void *ctx)
 {
@@ -718,13 +723,15 @@ static int client_side(sotto_chan *inner, void *ctx)
     (void)ctx;
     sotto_rng seeded = test_rng(8, 1);
     sotto_chan chan = open_chan(inner);
-    const sotto_session_env env = {.chan = &chan, .rng = {secret_party_fill, &seeded}};
+    const sotto_session_env env = {.chan = &chan, .rng = {secret_party_fill, &seeded}, .label_only = sign == SOTTO_SIGN_CIRCUIT};
     sotto_session *s = NULL;
     int64_t x[4] = {100, -100, 30, 7};
     SOTTO_SECRET(x, sizeof x); /* the image */
     int status = sotto_session_open(&s, &serving.network, &env, sign, SOTTO_OT_SOFTSPOKEN4);
     status = status == SOTTO_OK ? sotto_session_prepare(s) : status;
-    status = status == SOTTO_OK ? sotto_session_infer(s, logits, x) : status;
+    if (status == SOTTO_OK) {
+        status = env.label_only ? sotto_session_label(s, &label, x) : sotto_session_infer(s, logits, x);
+    }
     sotto_session_close(s);
     return status;
 }
@@ -734,6 +741,7 @@ static void case_session(void)
     sotto_model m;
     const sotto_rng rng = test_rng(9, 0);
     fixture_model(&m, network_text, 4, &rng);
+    fixture_polynomials(&m, "a1", network_kinds, 1, &rng);
     for (unsigned provider = 0; provider < SOTTO_SIGN_PROVIDERS; provider++) {
         int status[2];
         require(sotto_serving_new(&serving, &m, NULL) == SOTTO_OK);
@@ -741,6 +749,8 @@ static void case_session(void)
         for (size_t i = 0; i < serving.weights.step_count; i++) {
             SOTTO_SECRET(serving.weights.weights[i], serving.weights.weight_counts[i] * sizeof(int32_t));
             SOTTO_SECRET(serving.weights.bias[i], serving.weights.bias_counts[i] * sizeof(int64_t));
+            SOTTO_SECRET(serving.weights.bound[i], serving.weights.bound_counts[i] * sizeof(int64_t));
+            SOTTO_SECRET(serving.weights.poly[i], serving.weights.poly_counts[i] * sizeof(int64_t));
             const sotto_network_linear *linear = &serving.network.linear[i];
             if (linear->params != NULL) { /* the transforms, made again from secret weights */
                 sotto_linear_weights_free(serving.packed[i], linear->params);
@@ -753,6 +763,7 @@ static void case_session(void)
         require(status[0] == SOTTO_OK && status[1] == SOTTO_OK);
         SOTTO_DECLASSIFY(logits, sizeof logits); /* the outcome, which the client may do with as it likes */
         require(logits[0] != 0 || logits[1] != 0);
+        require(provider == SOTTO_SIGN_LOOKUP || label == (logits[1] > logits[0])); /* provider 0 came first */
         sotto_serving_free(&serving);
     }
     sotto_model_free(&m);

@@ -7,6 +7,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
+#ifdef SOTTO_JPEG
+#include <jpeglib.h>
+#endif
 
 #include "apps/commands.h"
 #include "lib/mem.h"
@@ -292,29 +295,46 @@ const fuzz_target fuzz_idx = {"idx", NULL, run_idx, seed_idx, 0};
 /* A whole batch has 30 MB: it comes compressed, or the input is refused as too short. */
 static char cifar_folder[] = "/tmp/sotto-fuzz-XXXXXX";
 
+static const struct cifar_kind {
+    const char *file;
+    size_t record;
+    int (*read)(sotto_dataset *d, const char *folder, int train);
+} cifar10 = {"test_batch.bin", 3073, sotto_dataset_cifar10}, cifar100 = {"test.bin", 3074, sotto_dataset_cifar100};
+
+static void cifar_path(const struct cifar_kind *kind, char path[64])
+{
+    (void)snprintf(path, 64, "%s/%s", cifar_folder, kind->file);
+}
+
 static void leave_cifar(void)
 {
     char path[64];
-    (void)snprintf(path, sizeof path, "%s/test_batch.bin", cifar_folder);
+    cifar_path(&cifar10, path);
+    (void)unlink(path);
+    cifar_path(&cifar100, path);
     (void)unlink(path);
     (void)rmdir(cifar_folder);
 }
 
 static void start_cifar(void)
 {
-    require(mkdtemp(cifar_folder) != NULL);
-    require(atexit(leave_cifar) == 0);
+    static int made; /* both targets share it */
+    if (!made) {
+        require(mkdtemp(cifar_folder) != NULL);
+        require(atexit(leave_cifar) == 0);
+        made = 1;
+    }
 }
 
-static int run_cifar(const uint8_t *data, size_t len)
+static int run_cifar(const struct cifar_kind *kind, const uint8_t *data, size_t len)
 {
     char path[64];
     sotto_dataset d;
     fuzz_file file = fuzz_file_new(data, len);
-    (void)snprintf(path, sizeof path, "%s/test_batch.bin", cifar_folder);
+    cifar_path(kind, path);
     (void)unlink(path);
     require(symlink(file.path, path) == 0);
-    const int ok = sotto_dataset_cifar10(&d, cifar_folder, 0) == SOTTO_OK;
+    const int ok = kind->read(&d, cifar_folder, 0) == SOTTO_OK;
     if (ok) {
         require_dataset(&d);
     } else {
@@ -324,9 +344,9 @@ static int run_cifar(const uint8_t *data, size_t len)
     return ok;
 }
 
-static size_t seed_cifar(unsigned i, uint8_t *out)
+static size_t seed_cifar(const struct cifar_kind *kind, unsigned i, uint8_t *out)
 {
-    const size_t bytes = 10000u * 3073;
+    const size_t bytes = 10000 * kind->record;
     if (i > 0) {
         return 0;
     }
@@ -337,23 +357,44 @@ static size_t seed_cifar(unsigned i, uint8_t *out)
     return len;
 }
 
-const fuzz_target fuzz_cifar = {"cifar", start_cifar, run_cifar, seed_cifar, 0};
+static int run_cifar10(const uint8_t *data, size_t len)
+{
+    return run_cifar(&cifar10, data, len);
+}
+
+static size_t seed_cifar10(unsigned i, uint8_t *out)
+{
+    return seed_cifar(&cifar10, i, out);
+}
+
+static int run_cifar100(const uint8_t *data, size_t len)
+{
+    return run_cifar(&cifar100, data, len);
+}
+
+static size_t seed_cifar100(unsigned i, uint8_t *out)
+{
+    return seed_cifar(&cifar100, i, out);
+}
+
+const fuzz_target fuzz_cifar = {"cifar", start_cifar, run_cifar10, seed_cifar10, 0};
+const fuzz_target fuzz_cifar100 = {"cifar100", start_cifar, run_cifar100, seed_cifar100, 0};
 
 /* ---- images -------------------------------------------------------------------------------------------------------- */
 
-/* PGM, PPM and PNG, of 5 x 4 pixels in grey or colour; what is accepted has as many bytes as asked for. */
+/* Pictures of 5 x 4 pixels as they are, and any that are scaled to that, in grey or colour; what is accepted has as many bytes as asked for. */
 static int run_image(const uint8_t *data, size_t len)
 {
     int accepted = 0;
     fuzz_file file = fuzz_file_new(data, len);
-    for (uint32_t channels = 1; channels <= 3; channels += 2) {
-        const sotto_shape shape = {channels, 4, 5};
+    for (unsigned i = 0; i < 6; i++) {
+        const sotto_shape shape = {i % 2 == 0 ? 1 : 3, 4, 5};
         uint8_t *pixels = (uint8_t *)&file;
-        const int ok = image_read(file.path, shape, &pixels) == SOTTO_OK;
+        const int ok = image_read(file.path, shape, (image_mode)(i / 2), &pixels) == SOTTO_OK;
         require(ok == (pixels != NULL));
         unsigned sum = 0;
-        for (size_t i = 0; ok && i < sotto_shape_words(shape); i++) {
-            sum += pixels[i];
+        for (size_t k = 0; ok && k < sotto_shape_words(shape); k++) {
+            sum += pixels[k];
         }
         require(sum <= 255 * sotto_shape_words(shape));
         sotto_free(pixels);
@@ -363,23 +404,23 @@ static int run_image(const uint8_t *data, size_t len)
     return accepted;
 }
 
-static size_t seed_image(unsigned i, uint8_t *out)
+static size_t seed_netpbm(unsigned i, uint8_t *out)
 {
     static const char *const headers[] = {"P5\n5 4\n255\n", "P6\n# colour\n5 4 255\n", "P5 5 4 255 "};
-    /* Greys of one row, each row with filter byte 0, as zlib's output in one IDAT chunk. */
-    if (i < 3) {
-        const size_t header = strlen(headers[i]), body = i == 1 ? 60 : 20;
-        memcpy(out, headers[i], header);
-        memset(out + header, 77, body);
-        return header + body;
-    }
-    if (i > 4) {
-        return 0;
-    }
-    const unsigned samples = i == 3 ? 1 : 3;
-    uint8_t rows[4 * 16] = {0}, ihdr[13] = {0, 0, 0, 5, 0, 0, 0, 4, 8, (uint8_t)(i == 3 ? 0 : 2), 0, 0, 0}, idat[128];
+    const size_t header = strlen(headers[i]), body = i == 1 ? 60 : 20;
+    memcpy(out, headers[i], header);
+    memset(out + header, 77, body);
+    return header + body;
+}
+
+#ifdef SOTTO_PNG
+/* Zeros of one grey, colour, grey with alpha or colour with alpha, each row with filter byte 0, as zlib's output in one IDAT chunk. */
+static size_t seed_png(unsigned i, uint8_t *out)
+{
+    static const uint8_t types[] = {0, 2, 4, 6}, samples[] = {1, 3, 2, 4};
+    uint8_t rows[4 * (1 + 5 * 4)] = {0}, ihdr[13] = {0, 0, 0, 5, 0, 0, 0, 4, 8, types[i], 0, 0, 0}, idat[128];
     uLongf idat_len = sizeof idat;
-    require(compress(idat, &idat_len, rows, 4 * (1 + 5 * samples)) == Z_OK);
+    require(compress(idat, &idat_len, rows, 4 * (1 + 5 * (uLong)samples[i])) == Z_OK);
     const struct {
         const char *type;
         const uint8_t *data;
@@ -400,6 +441,63 @@ static size_t seed_image(unsigned i, uint8_t *out)
         pos += 12 + size;
     }
     return pos;
+}
+#endif
+
+#ifdef SOTTO_JPEG
+/* Grey or colour, baseline or progressive. */
+static size_t seed_jpeg(unsigned i, uint8_t *out)
+{
+    struct jpeg_compress_struct jpeg;
+    struct jpeg_error_mgr errors;
+    uint8_t line[15] = {0, 255, 40, 80, 9}, *made = NULL;
+    unsigned long len = 0;
+    JSAMPROW row = line;
+    jpeg.err = jpeg_std_error(&errors);
+    jpeg_create_compress(&jpeg);
+    jpeg_mem_dest(&jpeg, &made, &len);
+    jpeg.image_width = 5;
+    jpeg.image_height = 4;
+    jpeg.input_components = i % 2 == 0 ? 1 : 3;
+    jpeg.in_color_space = i % 2 == 0 ? JCS_GRAYSCALE : JCS_RGB;
+    jpeg_set_defaults(&jpeg);
+    if (i / 2 == 1) {
+        jpeg_simple_progression(&jpeg);
+    }
+    jpeg_start_compress(&jpeg, TRUE);
+    while (jpeg.next_scanline < jpeg.image_height) {
+        (void)jpeg_write_scanlines(&jpeg, &row, 1);
+    }
+    jpeg_finish_compress(&jpeg);
+    jpeg_destroy_compress(&jpeg);
+    require(len <= FUZZ_SEED_MAX);
+    memcpy(out, made, len);
+    free(made);
+    return len;
+}
+#endif
+
+static size_t seed_image(unsigned i, uint8_t *out)
+{
+    static const struct format {
+        unsigned count;
+        size_t (*seed)(unsigned i, uint8_t *out);
+    } formats[] = {
+        {3, seed_netpbm},
+#ifdef SOTTO_PNG
+        {4, seed_png},
+#endif
+#ifdef SOTTO_JPEG
+        {4, seed_jpeg},
+#endif
+    };
+    for (size_t f = 0; f < sizeof formats / sizeof *formats; f++) {
+        if (i < formats[f].count) {
+            return formats[f].seed(i, out);
+        }
+        i -= formats[f].count;
+    }
+    return 0;
 }
 
 const fuzz_target fuzz_image = {"image", NULL, run_image, seed_image, 0};

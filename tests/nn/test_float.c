@@ -133,6 +133,47 @@ static void test_ops_by_hand(void **state)
 }
 
 /* A grouped convolution is the convolution of all channels whose weights are zero outside the group. */
+/* Units of each kind, clip, concat and pad on numbers small enough to check by eye. */
+static void test_units_by_hand(void **state)
+{
+    (void)state;
+    static const char text[] = "sotto-model 1\ninput 5x2x3\nact t input\nclip l input\nconcat k t l\npad p input pad=0,1,1,0 channels=1,0\n"
+                               "units t 0 relu,relu2x2,identity,zero,cubic\nmask t 0 fd\n";
+    float x[30] = {-1, -2, 3, 4, -5, 6, 1, -4, -9, 2, 2, 8};
+    for (int i = 12; i < 30; i++) {
+        x[i] = (float)(i - 20) / 2.0f;
+    }
+    const sotto_rng rng = test_rng(test_seed(), 0);
+    sotto_model m;
+    sotto_float_run *run;
+    fixture_raw(&m, text, &rng);
+    static const float c[4] = {1.0f, -2.0f, 0.5f, 0.25f};
+    memcpy(m.nodes[1].tensor[0] + 16, c, sizeof c);
+    for (int i = 0; i < 5; i++) {
+        m.nodes[2].tensor[0][i] = (float)i + 0.5f;
+    }
+    assert_ok(sotto_float_run_new(&run, &m));
+    assert_ok(sotto_float_infer(run, x));
+    const float *t = value(&m, run, "t"), *k = value(&m, run, "k"), *p = value(&m, run, "p");
+    /* Value 1 is masked. Patches of channel 1: {1, -4, 2, 2} sums to 1, {-9, 8} to -1. */
+    static const float want[12] = {0, -2, 3, 4, 0, 6, 1, -4, 0, 2, 2, 0};
+    for (int i = 0; i < 30; i++) {
+        const float y = x[i], poly = 1.0f - 2.0f * y + 0.5f * y * y + 0.25f * y * y * y, bound = (float)(i / 6) + 0.5f;
+        assert_true(t[i] == (i < 12 ? want[i] : i < 18 ? y : i < 24 ? 0.0f : t[i]));
+        assert_true(i < 24 || fabsf(t[i] - poly) < 1e-5f);
+        assert_true(k[i] == t[i] && k[30 + i] == fminf(fmaxf(y, 0.0f), bound));
+    }
+    for (int ch = 0; ch < 6; ch++) {
+        for (int y = 0; y < 3; y++) {
+            for (int z = 0; z < 4; z++) {
+                const float inside = ch > 0 && y < 2 && z > 0 ? x[((ch - 1) * 2 + y) * 3 + z - 1] : 0.0f;
+                assert_true(p[(ch * 3 + y) * 4 + z] == inside);
+            }
+        }
+    }
+    release(&m, run);
+}
+
 static void test_groups(void **state)
 {
     (void)state;
@@ -240,7 +281,7 @@ static void test_memory_failure(void **state)
     (void)state;
     sotto_model m;
     assert_ok(sotto_model_parse(&m, fixture_rich, sizeof fixture_rich - 1));
-    size_t own = 2; /* the run and its table; then a value for each node that has one of its own */
+    size_t own = 3; /* the run, its table and a row; then a value for each node that has one of its own */
     for (size_t i = 0; i < m.node_count; i++) {
         own += m.nodes[i].op != SOTTO_OP_FLATTEN && m.nodes[i].op != SOTTO_OP_IDENTITY;
     }
@@ -259,7 +300,8 @@ static void test_memory_failure(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_pools_by_definition), cmocka_unit_test(test_ops_by_hand), cmocka_unit_test(test_groups),
+        cmocka_unit_test(test_pools_by_definition), cmocka_unit_test(test_ops_by_hand), cmocka_unit_test(test_units_by_hand),
+        cmocka_unit_test(test_groups),
         cmocka_unit_test(test_double_accumulators), cmocka_unit_test(test_normalise),   cmocka_unit_test(test_argmax),
         cmocka_unit_test(test_without_weights),     cmocka_unit_test(test_memory_failure),
     };

@@ -3,8 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/cpu.h"
+#include "lib/ct.h"
 #include "lib/mem.h"
-#include "nn/secure/linear.h"
+#include "nn/secure/linear_internal.h"
 #include "tests/support/support.h"
 
 static const unsigned two_primes[] = {46, 46}, three_primes[] = {36, 36, 36};
@@ -69,6 +71,42 @@ static uint64_t by_definition(const sotto_linear_shape *s, const int32_t *w, con
     return sum;
 }
 
+/* Both ways in the clear against the definition, in rings of either width, on every tier. */
+static void check_clear(keys *k, const sotto_linear_shape *s, sotto_pool *pool)
+{
+    static const unsigned rings[] = {7, 32, 33, 64};
+    const sotto_tier best = sotto_cpu_tier();
+    uint32_t h, w;
+    assert_ok(sotto_linear_out_size(s, &h, &w));
+    const size_t in = (size_t)s->in_c * s->in_h * s->in_w, out = (size_t)s->out_c * h * w;
+    int32_t *weights = random_weights(k, s);
+    uint64_t *x = calloc(in, sizeof *x), *start = calloc(out, sizeof *start), *slow = calloc(out, sizeof *slow), *fast = calloc(out, sizeof *fast);
+    assert_true(x && start && slow && fast);
+    for (size_t i = 0; i < in; i++)
+        x[i] = test_u64(&k->rng);
+    for (size_t i = 0; i < out; i++)
+        start[i] = test_u64(&k->rng);
+    memcpy(slow, start, out * sizeof *slow);
+    sotto_linear_apply(slow, s, weights, x);
+    for (uint32_t m = 0; m < s->out_c; m++)
+        for (uint32_t i = 0; i < h * w; i++)
+            assert_int_equal(slow[m * h * w + i], start[m * h * w + i] + by_definition(s, weights, x, m, i / w, i % w));
+    for (sotto_tier tier = SOTTO_TIER_PORTABLE; tier <= best; tier++)
+        for (size_t r = 0; r < sizeof rings / sizeof *rings; r++) {
+            sotto_cpu_force_tier(tier);
+            memcpy(fast, start, out * sizeof *fast);
+            assert_ok(sotto_linear_infer(fast, s, rings[r], weights, x, pool));
+            for (size_t i = 0; i < out; i++)
+                assert_int_equal(fast[i], sotto_low_bits(slow[i], rings[r]));
+        }
+    sotto_cpu_force_tier(best);
+    free(fast);
+    free(slow);
+    free(start);
+    free(x);
+    free(weights);
+}
+
 /* Shares made by both phases add up to W x. */
 static void check_shape(keys *k, const sotto_linear_shape *s, sotto_pool *pool)
 {
@@ -124,12 +162,22 @@ static void test_shapes(void **state)
         {2, 90, 70, 2, 3, 3, 1, 1, 1, 1, 1, 1, 1, 8},   /* an image larger than a polynomial */
         {1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 1, 1},
         {2, 4, 4, 2, 4, 4, 3, 3, 2, 2, 1, 1, 1, 4},
+        {3, 31, 29, 10, 7, 7, 2, 2, 3, 3, 3, 3, 1, 8},   /* the first layer of a large network */
+        {12, 9, 9, 20, 1, 1, 2, 2, 0, 0, 0, 0, 1, 8},   /* a stride that leaves pixels out */
+        {5, 1, 1, 6, 3, 3, 1, 1, 1, 1, 1, 1, 1, 8},     /* padding larger than the image */
+        {3, 2, 3, 4, 1, 1, 1, 1, 1, 1, 1, 1, 1, 8},     /* and than the kernel */
+        {64, 7, 7, 16, 3, 3, 1, 1, 1, 1, 1, 1, 1, 8},   /* shared padding: a patch of 8 x 8 */
+        {2, 6, 6, 3, 3, 3, 2, 2, 2, 2, 2, 2, 1, 8},     /* shared, in all phases of a stride */
     };
     sotto_pool *pool;
     assert_ok(sotto_pool_new(&pool, 2));
     keys k = keys_new(22, two_primes, 2);
-    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         check_shape(&k, &shapes[i], i % 2 ? pool : NULL);
+        check_clear(&k, &shapes[i], i % 2 ? pool : NULL);
+    }
+    check_shape(&k, &(sotto_linear_shape){80, 28, 28, 400, 1, 1, 1, 1, 0, 0, 0, 0, 1, 8}, pool); /* more weights than are kept */
+    check_shape(&k, &(sotto_linear_shape){70, 56, 56, 5, 1, 1, 1, 1, 0, 0, 0, 0, 1, 8}, pool);   /* polynomials that are constants */
     keys_free(&k);
     keys wide = keys_new(38, three_primes, 3);
     check_shape(&wide, &shapes[2], NULL);
@@ -158,6 +206,41 @@ static void test_random_shapes(void **state)
         s.kernel_h = 1 + (uint32_t)test_below(&k.rng, s.in_h > 5 ? 5 : s.in_h);
         s.kernel_w = 1 + (uint32_t)test_below(&k.rng, s.in_w > 5 ? 5 : s.in_w);
         check_shape(&k, &s, NULL);
+        check_clear(&k, &s, NULL);
+    }
+    keys_free(&k);
+}
+
+/* What is shared, left out and skipped. */
+static void test_plans(void **state)
+{
+    (void)state;
+    keys k = keys_new(22, two_primes, 2);
+    sotto_linear_plan plan;
+    assert_ok(sotto_linear_plan_new(&plan, k.p, &(sotto_linear_shape){64, 7, 7, 16, 3, 3, 1, 1, 1, 1, 1, 1, 1, 8}, 1 << 18));
+    assert_true(plan.tile.rows == 7 && plan.tile.cols == 7); /* 64 slots a plane and not 81, of which the first nine are padding */
+    assert_true(plan.patch_h == 8 && plan.patch_w == 8 && plan.skipped == 9);
+    assert_true(plan.tile.channels * plan.tile.filters == 64);
+    assert_ok(sotto_linear_plan_new(&plan, k.p, &(sotto_linear_shape){256, 56, 56, 512, 1, 1, 2, 2, 0, 0, 0, 0, 1, 8}, 1 << 18));
+    assert_true(plan.planes == 256 && plan.taps_h == 1 && plan.patch_h == plan.tile.rows); /* three pixels of four are never sent */
+    assert_ok(sotto_linear_plan_new(&plan, k.p, &(sotto_linear_shape){3, 224, 224, 64, 7, 7, 2, 2, 3, 3, 3, 3, 1, 8}, 1 << 18));
+    assert_true(plan.planes == 12 && plan.taps_h == 4 && plan.taps_w == 4 && plan.answers <= 4 * 64);
+    for (int i = 0; i < 200; i++) { /* the input blocks of an output block, pair by pair */
+        const uint32_t groups = 1 + (uint32_t)test_below(&k.rng, 4), in = 1 + (uint32_t)test_below(&k.rng, 6), out = 1 + (uint32_t)test_below(&k.rng, 6);
+        sotto_linear_plan p = {.shape = {.in_c = groups * in, .out_c = groups * out, .groups = groups}, .phases_h = 1 + (uint32_t)test_below(&k.rng, 2), .phases_w = 1};
+        p.planes = p.shape.in_c * p.phases_h;
+        p.tile.channels = 1 + (uint32_t)test_below(&k.rng, p.planes);
+        p.tile.filters = 1 + (uint32_t)test_below(&k.rng, p.shape.out_c);
+        for (uint32_t b = 0; b * p.tile.filters < p.shape.out_c; b++) {
+            uint32_t count, first = sotto_linear_first_block(&p, b, &count);
+            for (uint32_t c = 0; c * p.tile.channels < p.planes; c++) {
+                int meet = 0;
+                for (uint32_t m = b * p.tile.filters; m < (b + 1) * p.tile.filters && m < p.shape.out_c; m++)
+                    for (uint32_t v = c * p.tile.channels; v < (c + 1) * p.tile.channels && v < p.planes; v++)
+                        meet |= sotto_linear_plane_of(&p, v).channel / in == m / out;
+                assert_int_equal(meet, c >= first && c < first + count);
+            }
+        }
     }
     keys_free(&k);
 }
@@ -284,6 +367,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_shapes),
         cmocka_unit_test(test_random_shapes),
+        cmocka_unit_test(test_plans),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_fresh_and_malformed),
         cmocka_unit_test(test_faults),

@@ -37,8 +37,9 @@ static void test_ops(void **state)
         int linear, unit, window;
     } want[SOTTO_OP_COUNT] = {
         {"input", 0, 0, 0, 0},   {"conv", 1, 1, 0, 1},    {"dense", 1, 1, 0, 0},   {"batchnorm", 1, 0, 0, 0},
-        {"relu", 1, 0, 1, 0},    {"identity", 1, 0, 1, 0}, {"maxpool", 1, 0, 0, 1}, {"avgpool", 1, 0, 0, 1},
-        {"globalavg", 1, 0, 0, 0}, {"add", 2, 0, 0, 0},   {"flatten", 1, 0, 0, 0},
+        {"relu", 1, 0, 1, 0},    {"clip", 1, 0, 1, 0},    {"identity", 1, 0, 1, 0}, {"act", 1, 0, 1, 0},
+        {"maxpool", 1, 0, 0, 1}, {"avgpool", 1, 0, 0, 1}, {"globalavg", 1, 0, 0, 0}, {"add", 2, 0, 0, 0},
+        {"concat", 2, 0, 0, 0},  {"pad", 1, 0, 0, 0},     {"flatten", 1, 0, 0, 0},
     };
     for (unsigned i = 0; i < SOTTO_OP_COUNT; i++) {
         const sotto_op op = (sotto_op)i;
@@ -78,7 +79,14 @@ static void test_shapes_and_sizes(void **state)
     n = node("d", SOTTO_OP_DENSE, 7, 0);
     n.out = 7;
     add(&m, n);
+    add(&m, node("k", SOTTO_OP_CONCAT, 5, 3));
+    n = node("z", SOTTO_OP_PAD, 11, 0);
+    n.pad_top = 1, n.pad_left = 2, n.pad_bottom = 3, n.pad_right = 4, n.pad_front = 5, n.pad_back = 6;
+    add(&m, n);
+    add(&m, node("l", SOTTO_OP_CLIP, 12, 0));
+    add(&m, node("t", SOTTO_OP_ACT, 13, 0));
     assert_ok(sotto_model_infer_shapes(&m));
+    m.nodes[14].units[3].kind = SOTTO_UNIT_SQUARE;
     static const struct {
         sotto_shape shape;
         size_t tensor[SOTTO_TENSORS_MAX];
@@ -95,6 +103,10 @@ static void test_shapes_and_sizes(void **state)
         {{4, 1, 1}, {0}, 0},
         {{36, 1, 1}, {0}, 0},
         {{7, 1, 1}, {7 * 36, 7, 0, 0}, 7 * 36},
+        {{8, 5, 4}, {0}, 0},
+        {{19, 9, 10}, {0}, 0},
+        {{19, 9, 10}, {19, 0, 0, 0}, 0},
+        {{19, 9, 10}, {4 * 19, 0, 0, 0}, 0},
     };
     assert_int_equal(sizeof want / sizeof *want, m.node_count);
     for (size_t i = 0; i < m.node_count; i++) {
@@ -110,6 +122,50 @@ static void test_shapes_and_sizes(void **state)
     }
     assert_true(sotto_model_find(&m, "nobody") == SIZE_MAX);
     assert_false(sotto_model_has_weights(&m));
+    sotto_model_free(&m);
+}
+
+/* Decisions by kind, patch and mask, counted by hand; what is no act node has plain units. */
+static void test_units(void **state)
+{
+    (void)state;
+    sotto_model m;
+    start(&m, 4, 5, 7);
+    add(&m, node("r", SOTTO_OP_RELU, 0, 0));
+    add(&m, node("l", SOTTO_OP_CLIP, 1, 0));
+    add(&m, node("i", SOTTO_OP_IDENTITY, 2, 0));
+    add(&m, node("t", SOTTO_OP_ACT, 3, 0));
+    assert_ok(sotto_model_infer_shapes(&m));
+    sotto_node *t = &m.nodes[4];
+    assert_int_equal(4 * 35, sotto_node_decisions(&m.nodes[1]));
+    assert_int_equal(2 * 4 * 35, sotto_node_decisions(&m.nodes[2]));
+    assert_int_equal(0, sotto_node_decisions(&m.nodes[3]));
+    assert_int_equal(4 * 35, sotto_node_decisions(t));
+    assert_int_equal(SOTTO_UNIT_RELU, sotto_node_unit(&m.nodes[2], 3).kind);
+    assert_int_equal(SOTTO_UNIT_IDENTITY, sotto_node_unit(&m.nodes[3], 0).kind);
+    t->units[1] = (sotto_unit){SOTTO_UNIT_RELU, 2, 3}; /* 3 x 3 patches */
+    t->units[2] = (sotto_unit){SOTTO_UNIT_CUBIC, 1, 1};
+    t->units[3] = (sotto_unit){SOTTO_UNIT_ZERO, 1, 1};
+    assert_int_equal(35 + 9, sotto_node_decisions(t));
+    assert_int_equal(2, sotto_node_unit(t, 1).block_h);
+    t->mask = sotto_calloc((4 * 35 + 7) / 8, 1);
+    memset(t->mask, 0xff, (4 * 35 + 7) / 8);
+    t->mask[4] = 0xfb; /* value 34, the last of channel 0 */
+    assert_ok(sotto_model_infer_shapes(&m));
+    assert_int_equal(34 + 9, sotto_node_decisions(t));
+    assert_false(sotto_node_masked_in(t, 34));
+    assert_true(sotto_node_masked_in(t, 33));
+    t->mask[4] = 0xf7; /* value 35 is of a channel of patches */
+    assert_status(SOTTO_ERR_FORMAT, sotto_model_infer_shapes(&m));
+    t->mask[4] = 0xff;
+    t->units[3].block_w = 2;
+    assert_status(SOTTO_ERR_FORMAT, sotto_model_infer_shapes(&m));
+    t->units[3] = (sotto_unit){SOTTO_UNIT_KINDS, 1, 1};
+    assert_status(SOTTO_ERR_FORMAT, sotto_model_infer_shapes(&m));
+    t->units[3] = (sotto_unit){SOTTO_UNIT_RELU, 0, 1};
+    assert_status(SOTTO_ERR_FORMAT, sotto_model_infer_shapes(&m));
+    t->units[3] = (sotto_unit){SOTTO_UNIT_RELU, SOTTO_BLOCK_MAX + 1, 1};
+    assert_status(SOTTO_ERR_FORMAT, sotto_model_infer_shapes(&m));
     sotto_model_free(&m);
 }
 
@@ -360,7 +416,8 @@ static void test_failing_draw(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_ops),    cmocka_unit_test(test_shapes_and_sizes), cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_ops),    cmocka_unit_test(test_shapes_and_sizes),
+        cmocka_unit_test(test_units), cmocka_unit_test(test_refused),
         cmocka_unit_test(test_append), cmocka_unit_test(test_sizes_do_not_wrap), cmocka_unit_test(test_drawn_weights),
         cmocka_unit_test(test_failing_draw),
     };

@@ -486,7 +486,7 @@ static void test_no_memory(void **state)
             assert_null(w.weights);
         }
     }
-    assert_int_equal(k, 4 + 3 * 2 + 1);
+    assert_int_equal(k, 8 + 3 * 2 + 1);
     sotto_program_weights_free(&w);
     sotto_program_free(&p);
     sotto_model_free(&m);

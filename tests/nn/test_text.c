@@ -17,7 +17,18 @@ static void round_trip(const char *text)
     assert_memory_equal(a.public_hash, b.public_hash, sizeof a.public_hash);
     assert_int_equal(a.node_count, b.node_count);
     for (size_t i = 0; i < a.node_count; i++) {
-        assert_memory_equal(&a.nodes[i], &b.nodes[i], sizeof a.nodes[i]);
+        sotto_node x = a.nodes[i], y = b.nodes[i];
+        const size_t words = sotto_shape_words(x.shape);
+        assert_int_equal(x.mask == NULL, y.mask == NULL);
+        for (size_t j = 0; x.mask != NULL && j < words; j++) {
+            assert_int_equal(sotto_node_masked_in(&x, j), sotto_node_masked_in(&y, j));
+        }
+        for (uint32_t c = 0; x.units != NULL && c < x.shape.c; c++) {
+            assert_memory_equal(&x.units[c], &y.units[c], sizeof x.units[c]);
+        }
+        x.mask = y.mask = NULL;
+        x.units = y.units = NULL;
+        assert_memory_equal(&x, &y, sizeof x);
     }
     sotto_free(first);
     sotto_free(second);
@@ -44,8 +55,58 @@ static const char planned[] = "sotto-model 1\n"
                               "plan i1 f=0 k=9\n"
                               "plan f1 weight-scale=1e-3 weight-bits=6 he=4096:36,36,36 k=20\n";
 
+static const char units[] = "sotto-model 1\n"
+                            "input 6x3x3\n"
+                            "conv c1 input out=60 kernel=1\n"
+                            "batchnorm n1 c1 epsilon=0.001\n"
+                            "batchnorm n2 n1\n"
+                            "clip l1 n2\n"
+                            "act a1 l1\n"
+                            "act a2 input\n"
+                            "pad p1 a2 pad=1,0,2,3 channels=4,50\n"
+                            "pad p2 p1 channels=0,0 pad=1\n"
+                            "pad p3 input pad=4\n"
+                            "concat k1 p1 p1\n"
+                            "mask a2 8 f0\n";
+
+/* Units of every kind and more runs than a line takes, a mask with more values than one takes. */
+static void test_units(void **state)
+{
+    (void)state;
+    char *text = NULL;
+    size_t len;
+    sotto_model m;
+    char all[8192] = "sotto-model 1\ninput 2x96x97\nconv c input out=70 kernel=1\nact a c\n"
+                     "units a 0 relu*3,relu2x3,identity,zero*2,square,cubic*4\n";
+    for (unsigned c = 12; c < 70; c += 2) {
+        char line[64];
+        snprintf(line, sizeof line, "units a %u relu%ux1,relu\n", c, 1 + c % 7);
+        strcat(all, line);
+    }
+    strcat(all, "mask a 16 00ff7f\nmask a 9304 fe\n"); /* 9312 values a channel: the second lies in channel 0 still */
+    assert_ok(sotto_model_parse(&m, all, strlen(all)));
+    const sotto_node *a = &m.nodes[2];
+    static const uint8_t kinds[12] = {0, 0, 0, 0, 1, 2, 2, 3, 4, 4, 4, 4};
+    for (unsigned c = 0; c < 12; c++) {
+        assert_int_equal(kinds[c], a->units[c].kind);
+    }
+    assert_int_equal(2, a->units[3].block_h);
+    assert_int_equal(3, a->units[3].block_w);
+    assert_int_equal(1 + 14 % 7, a->units[14].block_h);
+    for (size_t i = 0; i < sotto_shape_words(a->shape); i++) {
+        const int linear = (i >= 16 && i < 24) || i == 39 || i == 9304;
+        assert_int_equal(!linear, sotto_node_masked_in(a, i));
+    }
+    assert_ok(sotto_model_print(&m, &text, &len));
+    text[len] = '\0';
+    round_trip(text);
+    sotto_free(text);
+    sotto_model_free(&m);
+}
+
 static void test_round_trips(void **state)
 {
+    round_trip(units);
     (void)state;
     round_trip(fixture_plain);
     round_trip(fixture_rich);
@@ -150,6 +211,30 @@ static void test_malformed(void **state)
         {HEAD "relu r input\nchecksum 0000000000000000000000000000000000000000000000000000000000000000\n", SOTTO_ERR_CHECKSUM, "disagree"},
         {HEAD "relu r\x01 input\n", SOTTO_ERR_FORMAT, "printable"},
         {HEAD "relu a/b input\n", SOTTO_ERR_FORMAT, "name"},
+        {HEAD "batchnorm b input epsilon=0\n", SOTTO_ERR_FORMAT, "above 0"},
+        {HEAD "pad p input channels=1\n", SOTTO_ERR_FORMAT, "before,after"},
+        {HEAD "pad p input channels=1,2,3\n", SOTTO_ERR_FORMAT, "before,after"},
+        {HEAD "pad p input channels=65537,0\n", SOTTO_ERR_FORMAT, "before,after"},
+        {HEAD "maxpool p input kernel=2\nconcat k input p\n", SOTTO_ERR_FORMAT, "height or width"},
+        {HEAD "relu r input\nunits r 0 relu\n", SOTTO_ERR_FORMAT, "for an act node"},
+        {HEAD "act a input\nunits a 0\n", SOTTO_ERR_FORMAT, "units NAME FIRST"},
+        {HEAD "act a input\nunits a x relu\n", SOTTO_ERR_FORMAT, "index of the first"},
+        {HEAD "act a input\nunits a 0 tanh\n", SOTTO_ERR_FORMAT, "units of a at 'tanh'"},
+        {HEAD "act a input\nunits a 0 relu2\n", SOTTO_ERR_FORMAT, "expected relu"},
+        {HEAD "act a input\nunits a 0 relu0x1\n", SOTTO_ERR_FORMAT, "expected relu"},
+        {HEAD "act a input\nunits a 0 relu257x1\n", SOTTO_ERR_FORMAT, "expected relu"},
+        {HEAD "act a input\nunits a 0 zero2x2\n", SOTTO_ERR_FORMAT, "expected relu"},
+        {HEAD "act a input\nunits a 0 relu*0\n", SOTTO_ERR_FORMAT, "expected relu"},
+        {HEAD "act a input\nunits a 0 relu,\n", SOTTO_ERR_FORMAT, "expected relu"},
+        {HEAD "act a input\nunits a 0 relu*2\n", SOTTO_ERR_FORMAT, "beyond its 1 channels"},
+        {HEAD "act a input\nunits a 2 relu\n", SOTTO_ERR_FORMAT, "beyond its 1 channels"},
+        {HEAD "act a input\nunits a 0 relu\nrelu r a\n", SOTTO_ERR_FORMAT, "all nodes before them"},
+        {HEAD "act a input\nmask a 4 ff\n", SOTTO_ERR_FORMAT, "multiple of 8"},
+        {HEAD "act a input\nmask a 0 f\n", SOTTO_ERR_FORMAT, "two hex digits"},
+        {HEAD "act a input\nmask a 64 ff\n", SOTTO_ERR_FORMAT, "at most 64 values"},
+        {HEAD "act a input\nmask a 72 ff\n", SOTTO_ERR_FORMAT, "at most 64 values"},
+        {HEAD "act a input\nmask a 0 FF\n", SOTTO_ERR_FORMAT, "lower case"},
+        {HEAD "act a input\nunits a 0 zero\nmask a 0 fe\n", SOTTO_ERR_FORMAT, "no plain relu"},
         {HEAD "relu this-name-is-longer-than-thirty-one input\n", SOTTO_ERR_FORMAT, "longer"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -282,7 +367,7 @@ static void test_memory_failure(void **state)
     for (long k = 0; failed; k++) {
         sotto_model m;
         sotto_calloc_fail_after(k);
-        failed = sotto_model_parse(&m, planned, sizeof planned - 1) != SOTTO_OK;
+        failed = sotto_model_parse(&m, units, sizeof units - 1) != SOTTO_OK;
         sotto_calloc_fail_after(-1);
         if (failed) {
             assert_string_equal("", m.name);
@@ -296,7 +381,8 @@ static void test_memory_failure(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trips), cmocka_unit_test(test_fields),            cmocka_unit_test(test_malformed),
+        cmocka_unit_test(test_round_trips),
+        cmocka_unit_test(test_units), cmocka_unit_test(test_fields),            cmocka_unit_test(test_malformed),
         cmocka_unit_test(test_long_lines),  cmocka_unit_test(test_every_bit_flipped), cmocka_unit_test(test_memory_failure),
         cmocka_unit_test(test_indented_labels), cmocka_unit_test(test_empty_model), cmocka_unit_test(test_other_locale),
     };

@@ -1,5 +1,5 @@
-/* Units over real OTs with both providers: results against the reference for all shares of a small ring, sizes as planned, what each side
- * receives is uniform; tiles, kinds of OT, a transcript as known answer on every tier, faults. */
+/* Units over real OTs with both providers: results against the reference for all shares of a small ring, for each kind of unit and for mixtures, sizes as planned, what each
+ * side receives is uniform; tiles, kinds of OT, a transcript as known answer on every tier, faults. */
 #include <stdio.h>
 
 #include "nn/secure/unit.h"
@@ -10,7 +10,7 @@
 #include "lib/ct.h"
 #include "tests/ot/fixture.h"
 
-#define COUNT_MAX 70000
+#define COUNT_MAX 140000
 #define VIEW_COUNT 4096
 
 typedef struct unit_ctx {
@@ -21,6 +21,7 @@ typedef struct unit_ctx {
     uint64_t a[COUNT_MAX], c[COUNT_MAX], r[COUNT_MAX], e[COUNT_MAX];
     /* what was received: choice by the server, then the offer by the client and the reply by the server */
     uint8_t *choice, *offer, *reply;
+    const int64_t *bound; /* clip */
     long calloc_fails; /* the allocation that fails, counted over both parties from the end of the OT set-up on, plus 1; 0: none */
 } unit_ctx;
 
@@ -29,28 +30,28 @@ static int client(unit_ctx *u, sotto_ot *ot, sotto_chan *chan)
 {
     sotto_unit_client *unit = NULL;
     const sotto_unit_plan *p = &u->plan;
-    uint8_t *choice = calloc(p->choice_bytes + 1, 1);
-    uint8_t *offer = calloc(p->offer_bytes + 1, 1), *reply = calloc(p->reply_bytes + 1, 1);
+    uint8_t *choice = calloc(p->bytes.choice + 1, 1);
+    uint8_t *offer = calloc(p->bytes.offer + 1, 1), *reply = calloc(p->bytes.reply + 1, 1);
     const uint64_t before = chan->stats.bytes_out;
     int status = sotto_unit_client_new(&unit, p, ot, chan);
     if (status == SOTTO_OK) {
-        status = u->ot == SOTTO_OT_FERRET || chan->stats.bytes_out - before == p->matrix_bytes ? sotto_unit_client_choose(unit, ot, chan, u->c, choice) : SOTTO_ERR_ARG;
+        status = u->ot == SOTTO_OT_FERRET || chan->stats.bytes_out - before == p->bytes.matrix ? sotto_unit_client_choose(unit, ot, chan, u->c, choice) : SOTTO_ERR_ARG;
     }
     if (status == SOTTO_OK) {
-        status = sotto_chan_send(chan, choice, p->choice_bytes);
+        status = sotto_chan_send(chan, choice, p->bytes.choice);
     }
-    if (status == SOTTO_OK && p->table_bytes > 0) {
-        status = sotto_chan_recv(chan, sotto_unit_client_tables(unit), p->table_bytes);
+    if (status == SOTTO_OK && p->bytes.table > 0) {
+        status = sotto_chan_recv(chan, sotto_unit_client_tables(unit), p->bytes.table);
     }
-    if (status == SOTTO_OK && p->offer_bytes > 0) {
-        status = sotto_chan_recv(chan, offer, p->offer_bytes);
-        memcpy(u->offer, offer, p->offer_bytes);
+    if (status == SOTTO_OK && p->bytes.offer > 0) {
+        status = sotto_chan_recv(chan, offer, p->bytes.offer);
+        memcpy(u->offer, offer, p->bytes.offer);
     }
     if (status == SOTTO_OK) {
         status = sotto_unit_client_reply(unit, reply, offer, u->r);
     }
     if (status == SOTTO_OK) {
-        status = sotto_chan_send(chan, reply, p->reply_bytes);
+        status = sotto_chan_send(chan, reply, p->bytes.reply);
     }
     if (status == SOTTO_OK) {
         status = sotto_chan_flush(chan);
@@ -66,19 +67,19 @@ static int server(unit_ctx *u, sotto_ot *ot, sotto_chan *chan, const sotto_rng *
 {
     sotto_unit_server *unit = NULL;
     const sotto_unit_plan *p = &u->plan;
-    uint8_t *offer = calloc(p->offer_bytes + 1, 1);
-    int status = sotto_unit_server_new(&unit, p, ot, chan, rng);
+    uint8_t *offer = calloc(p->bytes.offer + 1, 1);
+    int status = sotto_unit_server_new(&unit, p, ot, chan, rng, u->bound);
     const uint64_t before = chan->stats.bytes_out;
     if (status == SOTTO_OK) {
         status = sotto_unit_server_correct(unit, ot, chan);
     }
     if (status == SOTTO_OK) {
-        status = u->ot == SOTTO_OT_FERRET || chan->stats.bytes_out - before == p->correction_bytes ? sotto_chan_recv(chan, u->choice, p->choice_bytes) : SOTTO_ERR_ARG;
+        status = u->ot == SOTTO_OT_FERRET || chan->stats.bytes_out - before == p->bytes.correction ? sotto_chan_recv(chan, u->choice, p->bytes.choice) : SOTTO_ERR_ARG;
     }
     if (status == SOTTO_OK) {
         const uint64_t sent = chan->stats.bytes_out;
         status = sotto_unit_server_ready(unit, ot, chan, u->choice);
-        status = status == SOTTO_OK && chan->stats.bytes_out - sent != p->table_bytes ? SOTTO_ERR_ARG : status;
+        status = status == SOTTO_OK && chan->stats.bytes_out - sent != p->bytes.table ? SOTTO_ERR_ARG : status;
     }
     if (status == SOTTO_OK) {
         status = sotto_unit_server_offer(unit, offer, u->a);
@@ -86,11 +87,11 @@ static int server(unit_ctx *u, sotto_ot *ot, sotto_chan *chan, const sotto_rng *
             assert_status(SOTTO_ERR_USED, sotto_unit_server_offer(unit, offer, u->a));
         }
     }
-    if (status == SOTTO_OK && p->offer_bytes > 0) {
-        status = sotto_chan_send(chan, offer, p->offer_bytes);
+    if (status == SOTTO_OK && p->bytes.offer > 0) {
+        status = sotto_chan_send(chan, offer, p->bytes.offer);
     }
     if (status == SOTTO_OK) {
-        status = sotto_chan_recv(chan, u->reply, p->reply_bytes);
+        status = sotto_chan_recv(chan, u->reply, p->bytes.reply);
     }
     if (status == SOTTO_OK) {
         status = sotto_unit_server_finish(unit, u->e, u->reply);
@@ -117,9 +118,9 @@ static void run_on(unit_ctx *u, uint64_t seed, sotto_chan *ends[2], int status[2
         u->ot = SOTTO_OT_IKNP;
     }
     assert_ok(sotto_unit_plan_new(&u->plan, &u->step, u->sign, u->ot));
-    u->choice = sotto_calloc(u->plan.choice_bytes, 1);
-    u->offer = sotto_calloc(u->plan.offer_bytes, 1);
-    u->reply = sotto_calloc(u->plan.reply_bytes, 1);
+    u->choice = sotto_calloc(u->plan.bytes.choice, 1);
+    u->offer = sotto_calloc(u->plan.bytes.offer, 1);
+    u->reply = sotto_calloc(u->plan.bytes.reply, 1);
     assert_true(u->choice != NULL && u->offer != NULL && u->reply != NULL);
     ot_party p[2] = {{.party = 0, .seed = seed, .kind = u->ot, .act = act, .data = u}, {.party = 1, .seed = seed, .kind = u->ot, .act = act, .data = u}};
     if (ends == NULL) {
@@ -142,21 +143,56 @@ static void done(unit_ctx *u)
     sotto_free(u->choice);
     sotto_free(u->offer);
     sotto_free(u->reply);
+    sotto_unit_plan_free(&u->plan);
+}
+
+static int decide(const sotto_step_info *s, unsigned patch_bits, uint64_t y, uint64_t c)
+{
+    const sotto_sign_window w = {s->sign_window.k + patch_bits, s->sign_window.j + patch_bits};
+    return (int)sotto_sign_reference(w, y, c);
+}
+
+/* The references of step.h, put together as program.h says. */
+static void reference(const unit_ctx *u, uint64_t *want)
+{
+    const sotto_step_info *s = &u->step;
+    const sotto_truncation t = s->truncation;
+    static uint64_t y[COUNT_MAX], sum[COUNT_MAX], share[COUNT_MAX];
+    memset(sum, 0, sizeof sum);
+    memset(share, 0, sizeof share);
+    for (size_t i = 0; i < s->units; i++) {
+        y[i] = sotto_low_bits(u->a[i] + u->c[i], t.l);
+        want[i] = sotto_truncate_reference(t, y[i], u->c[i]);
+        if (s->decision != NULL && s->decision[i] < SOTTO_DECISION_ZERO) {
+            sum[s->decision[i]] += y[i];
+            share[s->decision[i]] += u->c[i];
+        }
+    }
+    for (size_t i = 0; i < s->units; i++) {
+        if (s->clip) {
+            const uint64_t most = (uint64_t)u->bound[i / ((size_t)s->shape.h * s->shape.w)];
+            const int b = decide(s, 0, y[i], u->c[i]), b2 = decide(s, 0, y[i] - most, u->c[i]);
+            want[i] = (b != b2 ? want[i] : 0) + (b2 ? most >> t.f : 0);
+        } else if (s->decision != NULL) {
+            const uint32_t d = s->decision[i];
+            want[i] *= d == SOTTO_DECISION_PASS || (d != SOTTO_DECISION_ZERO && decide(s, s->patch_bits[d], sum[d], share[d]));
+        } else if (s->sign) {
+            want[i] *= (uint64_t)decide(s, 0, y[i], u->c[i]);
+        }
+        want[i] = sotto_low_bits(want[i], t.l_next);
+    }
 }
 
 static void check(const unit_ctx *u)
 {
+    static uint64_t want[COUNT_MAX];
     const sotto_truncation t = u->step.truncation;
+    reference(u, want);
     for (size_t i = 0; i < u->step.units; i++) {
-        const uint64_t y = sotto_low_bits(u->a[i] + u->c[i], t.l);
-        uint64_t want = sotto_truncate_reference(t, y, u->c[i]);
-        if (u->step.sign) {
-            want *= sotto_sign_reference(u->step.sign_window, y, u->c[i]);
-        }
         const uint64_t got = sotto_low_bits(u->e[i] + u->r[i], t.l_next);
-        if (got != want) {
-            fail_msg("unit %zu: y %llu c %llu gives %llu, reference %llu", i, (unsigned long long)y, (unsigned long long)u->c[i],
-                     (unsigned long long)got, (unsigned long long)want);
+        if (got != want[i]) {
+            fail_msg("unit %zu: y %llu c %llu gives %llu, reference %llu", i, (unsigned long long)sotto_low_bits(u->a[i] + u->c[i], t.l),
+                     (unsigned long long)u->c[i], (unsigned long long)got, (unsigned long long)want[i]);
         }
     }
 }
@@ -188,6 +224,205 @@ static void test_all_shares(void **state)
     }
 }
 
+/* Clip: all values, all shares, all bounds; the reference itself is a clipped value outside half a step. */
+static void test_clip_of_all_shares(void **state)
+{
+    (void)state;
+    static unit_ctx u;
+    static const unsigned l_next[] = {2, 4, 5, 6, 9};
+    static const int64_t bound[] = {4, 8, 12};
+    const sotto_rng rng = test_rng(test_seed(), 30);
+    for (size_t k = 0; k < sizeof l_next / sizeof *l_next; k++) {
+        for (unsigned sign = 0; sign < SOTTO_SIGN_PROVIDERS; sign++) {
+            memset(&u, 0, sizeof u);
+            u.sign = (sotto_sign_provider)sign;
+            u.bound = bound;
+            u.step = (sotto_step_info){.op = SOTTO_STEP_UNIT, .truncation = {6, 2, l_next[k]}, .sign = 1, .clip = 1, .sign_window = {5, 2},
+                                       .shape = {3, 29, 64}};
+            for (size_t channel = 0; channel < 3; channel++) {
+                for (int64_t y = -16; y <= 12; y++) {
+                    for (uint64_t c = 0; c < 64; c++) {
+                        const size_t i = u.step.units++;
+                        u.c[i] = c;
+                        u.a[i] = sotto_low_bits((uint64_t)y - c, 6);
+                        u.r[i] = test_below(&rng, UINT64_C(1) << l_next[k]);
+                        const uint64_t most = (uint64_t)bound[channel];
+                        const int b = decide(&u.step, 0, (uint64_t)y, c), b2 = decide(&u.step, 0, (uint64_t)y - most, c);
+                        if (y >= -16 + 2 + bound[channel]) { /* both decisions within their window */
+                            assert_true(y >= -2 || (!b && !b2));
+                            assert_true(y < 2 || y >= bound[channel] - 2 || (b && !b2));
+                            assert_true(y < bound[channel] + 2 || (b && b2));
+                            assert_true(!b2 || b);
+                        }
+                    }
+                }
+            }
+            run(&u, test_seed() + 10 * k + sign);
+            check(&u);
+            done(&u);
+        }
+    }
+}
+
+/* Patches of two pixels: all values and shares of both. */
+static void test_pairs_of_all_shares(void **state)
+{
+    (void)state;
+    static unit_ctx u;
+    static uint32_t decision[COUNT_MAX];
+    static uint8_t patch_bits[COUNT_MAX];
+    const sotto_rng rng = test_rng(test_seed(), 31);
+    for (unsigned kind = 0; kind < 4; kind++) {
+        const unsigned l_next = kind & 2 ? 6 : 3;
+        memset(&u, 0, sizeof u);
+        u.sign = (sotto_sign_provider)(kind & 1);
+        u.step = (sotto_step_info){.op = SOTTO_STEP_UNIT, .truncation = {5, 1, l_next}, .sign = 1, .sign_window = {3, 0}, .decision = decision,
+                                   .patch_bits = patch_bits};
+        for (unsigned all = 0; all < 1 << 16; all++) {
+            const size_t i = u.step.units;
+            const unsigned d = all;
+            const uint64_t y[2] = {(uint64_t)(all & 7) - 4, (uint64_t)(all >> 3 & 7) - 4}, c[2] = {all >> 6 & 31, all >> 11};
+            for (unsigned k = 0; k < 2; k++) {
+                u.c[i + k] = c[k];
+                u.a[i + k] = sotto_low_bits(y[k] - c[k], 5);
+                u.r[i + k] = test_below(&rng, UINT64_C(1) << l_next);
+                decision[i + k] = d;
+            }
+            patch_bits[d] = 1;
+            u.step.units += 2;
+            u.step.decisions++;
+        }
+        u.step.words = u.step.units;
+        run(&u, test_seed() + kind);
+        assert_int_equal(1, u.plan.section_count);
+        check(&u);
+        done(&u);
+    }
+}
+
+/* ---- mixed layers ---------------------------------------------------------------------------------------------------- */
+
+/* Rounds of the map of a layer: what share of its values are of which kind, of 16; the rest are relus of one pixel. */
+typedef struct mixture {
+    unsigned pass, zero, patches;
+} mixture;
+
+static uint32_t mixed_decision[COUNT_MAX];
+static uint8_t mixed_bits[COUNT_MAX];
+
+/* Scatters patches of up to `most` pixels, which need not be neighbours here, over `words` values of random shares. */
+static void mix(unit_ctx *u, mixture kinds, size_t words, unsigned most, const sotto_rng *rng)
+{
+    sotto_step_info *s = &u->step;
+    size_t open = 0, left = 0; /* the patch that takes pixels at present, and how many more */
+    s->units = s->words = words;
+    s->decisions = 0;
+    for (size_t i = 0; i < words; i++) {
+        const unsigned kind = (unsigned)test_below(rng, 16);
+        if (kind < kinds.pass) {
+            mixed_decision[i] = SOTTO_DECISION_PASS;
+        } else if (kind < kinds.pass + kinds.zero) {
+            mixed_decision[i] = SOTTO_DECISION_ZERO;
+            u->r[i] = 0;
+        } else if (kind < kinds.pass + kinds.zero + kinds.patches) {
+            if (left == 0) {
+                open = s->decisions++;
+                mixed_bits[open] = 0;
+                left = 1 + test_below(rng, most);
+            }
+            mixed_decision[i] = (uint32_t)open;
+            left--;
+        } else {
+            mixed_bits[s->decisions] = 0;
+            mixed_decision[i] = (uint32_t)s->decisions++;
+        }
+    }
+    for (size_t d = 0; d < s->decisions; d++) {
+        size_t pixels = 0;
+        for (size_t i = 0; i < words; i++) {
+            pixels += mixed_decision[i] == d;
+        }
+        while ((size_t)1 << mixed_bits[d] < pixels) {
+            mixed_bits[d]++;
+        }
+    }
+    s->sign = s->decisions > 0;
+    s->decision = mixed_decision;
+    s->patch_bits = mixed_bits;
+}
+
+static void test_mixtures(void **state)
+{
+    (void)state;
+    static unit_ctx u;
+    static const mixture kinds[] = {{4, 2, 6}, {14, 0, 0}, {0, 0, 16}, {0, 12, 0}, {16, 0, 0}, {8, 8, 0}, {0, 16, 0}, {5, 5, 3}};
+    const sotto_rng rng = test_rng(test_seed(), 32);
+    for (unsigned round = 0; round < 4 * sizeof kinds / sizeof *kinds; round++) {
+        memset(&u, 0, sizeof u);
+        const unsigned l = 14 + (unsigned)test_below(&rng, 20), f = (unsigned)test_below(&rng, 8), l_next = 2 + (unsigned)test_below(&rng, 40);
+        u.sign = (sotto_sign_provider)(round & 1);
+        u.ot = round % 3 == 0 ? SOTTO_OT_SOFTSPOKEN4 : SOTTO_OT_IKNP;
+        u.step = (sotto_step_info){.op = SOTTO_STEP_UNIT, .truncation = {l, f, l_next}, .sign_window = {l - 5, l - 10}};
+        const size_t words = round < 8 ? 5000 : 1 + test_below(&rng, 400);
+        for (size_t i = 0; i < words; i++) {
+            u.c[i] = sotto_low_bits(test_u64(&rng), l);
+            u.a[i] = sotto_low_bits(test_below(&rng, UINT64_C(1) << (l - 5)) - (UINT64_C(1) << (l - 6)) - u.c[i], l);
+            u.r[i] = sotto_low_bits(test_u64(&rng), l_next);
+        }
+        mix(&u, kinds[round % (sizeof kinds / sizeof *kinds)], words, round < 8 ? 5 : 32, &rng);
+        run(&u, test_seed() + round);
+        check(&u);
+        done(&u);
+    }
+}
+
+static double prepare_bytes(const sotto_unit_plan *p)
+{
+    return (double)(p->bytes.matrix + p->bytes.correction + p->bytes.choice + p->bytes.table);
+}
+
+/* A layer costs what its kinds cost: zeros nothing, identities one word, and the bits and the OT of a truncation that is not local. */
+static void test_bytes_follow_the_mixture(void **state)
+{
+    (void)state;
+    enum { WORDS = 1 << 14 };
+    static unit_ctx u;
+    const sotto_rng rng = test_rng(test_seed(), 33);
+    const sotto_step_info relu = {.op = SOTTO_STEP_UNIT, .units = WORDS, .words = WORDS, .truncation = {24, 7, 24}, .sign = 1, .sign_window = {23, 17}};
+    sotto_unit_plan all, mixed;
+    assert_ok(sotto_unit_plan_new(&all, &relu, SOTTO_SIGN_LOOKUP, SOTTO_OT_SOFTSPOKEN4));
+    u.step = relu;
+    mix(&u, (mixture){.zero = 16}, WORDS, 1, &rng);
+    assert_ok(sotto_unit_plan_new(&mixed, &u.step, SOTTO_SIGN_LOOKUP, SOTTO_OT_SOFTSPOKEN4));
+    assert_true(prepare_bytes(&mixed) == 0 && mixed.bytes.offer == 0 && mixed.bytes.reply == 0);
+    sotto_unit_plan_free(&mixed);
+
+    mix(&u, (mixture){.pass = 16}, WORDS, 1, &rng);
+    assert_ok(sotto_unit_plan_new(&mixed, &u.step, SOTTO_SIGN_LOOKUP, SOTTO_OT_SOFTSPOKEN4));
+    assert_int_equal(WORDS * 24 / 8, mixed.bytes.reply);
+    assert_int_equal(WORDS / 8, mixed.bytes.offer);
+    assert_int_equal(WORDS * 4 + WORDS / 8 + WORDS * 6 / 8, prepare_bytes(&mixed));
+    sotto_unit_plan_free(&mixed);
+    u.step.truncation.l_next = 17; /* local */
+    assert_ok(sotto_unit_plan_new(&mixed, &u.step, SOTTO_SIGN_LOOKUP, SOTTO_OT_SOFTSPOKEN4));
+    assert_int_equal(WORDS * 17 / 8, mixed.bytes.reply);
+    assert_true(prepare_bytes(&mixed) == 0 && mixed.bytes.offer == 0);
+    sotto_unit_plan_free(&mixed);
+    u.step.truncation.l_next = 24;
+
+    for (size_t i = 0; i < WORDS; i++) {
+        mixed_decision[i] = i % 10 == 0 ? (uint32_t)(i / 10) : SOTTO_DECISION_PASS;
+    }
+    u.step.decisions = (WORDS + 9) / 10;
+    u.step.sign = 1;
+    memset(mixed_bits, 0, u.step.decisions);
+    assert_ok(sotto_unit_plan_new(&mixed, &u.step, SOTTO_SIGN_LOOKUP, SOTTO_OT_SOFTSPOKEN4));
+    assert_true(prepare_bytes(&mixed) <= 0.35 * prepare_bytes(&all));
+    assert_true((double)(mixed.bytes.offer + mixed.bytes.reply) <= 0.40 * (double)(all.bytes.offer + all.bytes.reply));
+    sotto_unit_plan_free(&mixed);
+    sotto_unit_plan_free(&all);
+}
+
 static void test_random_rings(void **state)
 {
     (void)state;
@@ -215,17 +450,49 @@ static void test_random_rings(void **state)
     }
 }
 
+/* The layer that u->step is, of another kind: 1 clips, 2 patches of 4, 3 all passed on, 4 some of each, two of every three in a patch. */
+static void vary(unit_ctx *u, unsigned variant)
+{
+    const size_t pixels = variant == 4 ? 3 : 4;
+    static const int64_t bound[] = {1 << 9};
+    sotto_step_info *s = &u->step;
+    if (variant == 1) {
+        s->clip = 1;
+        s->shape = (sotto_shape){1, 1, (uint32_t)s->units};
+        u->bound = bound;
+    }
+    if (variant < 2) {
+        return;
+    }
+    s->sign_window = (sotto_sign_window){s->sign_window.k - 2, s->sign_window.j - 2}; /* which patch_bits take back */
+    s->words = s->units;
+    s->decisions = 0;
+    for (size_t i = 0; i < s->units; i++) {
+        const int patch = variant == 2 || (variant == 4 && i % 3 != 0);
+        mixed_decision[i] = patch ? (uint32_t)(i / pixels) : i % 2 ? SOTTO_DECISION_PASS : SOTTO_DECISION_ZERO;
+        mixed_decision[i] = variant == 3 ? SOTTO_DECISION_PASS : mixed_decision[i];
+        s->decisions = patch ? i / pixels + 1 : s->decisions;
+        u->r[i] = mixed_decision[i] == SOTTO_DECISION_ZERO ? 0 : u->r[i];
+    }
+    memset(mixed_bits, variant == 2 ? 2 : 1, s->decisions);
+    s->sign = s->decisions > 0;
+    s->decision = mixed_decision;
+    s->patch_bits = mixed_bits;
+}
+
 /* For a fixed value and a fixed client share, every byte that either side receives is uniform. Counts are multiples of 8 so that no array has padding. */
 static void test_views_are_uniform(void **state)
 {
     (void)state;
     static unit_ctx u;
-    for (unsigned kind = 0; kind < 8; kind++) {
+    for (unsigned kind = 0; kind < 32; kind++) {
         const sotto_rng rng = test_rng(test_seed(), kind);
+        const unsigned variant = kind / 8;
         memset(&u, 0, sizeof u);
         const uint64_t y = kind & 2 ? 0x3ff00 : 0x00123; /* negative and positive, modulo 2^18 */
         u.sign = (sotto_sign_provider)(kind & 1);
         u.step = (sotto_step_info){.op = SOTTO_STEP_UNIT, .units = VIEW_COUNT, .truncation = {18, 6, 16}, .sign = 1, .sign_window = {17, 11}};
+        vary(&u, variant);
         for (size_t i = 0; i < VIEW_COUNT; i++) {
             u.c[i] = kind & 4 ? 0x15a5a : 0;
             u.a[i] = sotto_low_bits(y - u.c[i], 18);
@@ -237,7 +504,7 @@ static void test_views_are_uniform(void **state)
             const char *name;
             const uint8_t *bytes;
             size_t len;
-        } views[] = {{"choice", u.choice, u.plan.choice_bytes}, {"offer", u.offer, u.plan.offer_bytes}, {"reply", u.reply, u.plan.reply_bytes}};
+        } views[] = {{"choice", u.choice, u.plan.bytes.choice}, {"offer", u.offer, u.plan.bytes.offer}, {"reply", u.reply, u.plan.bytes.reply}};
         for (size_t v = 0; v < 3; v++) {
             uint64_t cells[256] = {0};
             for (size_t i = 0; i < views[v].len; i++) {
@@ -347,6 +614,7 @@ static void test_faults(void **state)
             memset(&u, 0, sizeof u);
             u.sign = kind & 2 ? SOTTO_SIGN_CIRCUIT : SOTTO_SIGN_LOOKUP;
             fill(&u, 21, 6, &rng);
+            vary(&u, kind & 2 ? 1 : 4);
             test_chan_pair(&inner[0], &inner[1], 2000);
             test_chan_faulty(&outer, &inner[faulty], &plan);
             run_on(&u, 5, (sotto_chan *[2]){faulty == 0 ? &outer : &inner[0], faulty == 1 ? &outer : &inner[1]}, status);
@@ -376,6 +644,7 @@ static void test_lack_of_memory(void **state)
             memset(&u, 0, sizeof u);
             u.sign = (sotto_sign_provider)sign;
             fill(&u, 10, 6, &rng);
+            vary(&u, sign == SOTTO_SIGN_CIRCUIT ? 1 : 4);
             u.calloc_fails = k;
             run_on(&u, 5, NULL, status);
             sotto_calloc_fail_after(-1);
@@ -390,14 +659,44 @@ static void test_lack_of_memory(void **state)
     }
 }
 
+static void test_plans_without_memory(void **state)
+{
+    (void)state;
+    static unit_ctx u;
+    const sotto_rng rng = test_rng(test_seed(), 24);
+    const unsigned variants[] = {1, 4};
+    for (size_t v = 0; v < 2; v++) {
+        sotto_unit_plan p;
+        int status = SOTTO_ERR_MEMORY;
+        memset(&u, 0, sizeof u);
+        fill(&u, 21, 6, &rng);
+        vary(&u, variants[v]);
+        for (long k = 0; status != SOTTO_OK; k++) {
+            sotto_calloc_fail_after(k);
+            status = sotto_unit_plan_new(&p, &u.step, SOTTO_SIGN_LOOKUP, SOTTO_OT_IKNP);
+            sotto_calloc_fail_after(-1);
+            assert_true(status == SOTTO_OK ? k > 0 : status == SOTTO_ERR_MEMORY && p.sections == NULL && p.value == NULL);
+        }
+        sotto_unit_plan_free(&p);
+    }
+}
+
 static void test_refused(void **state)
 {
     (void)state;
     sotto_unit_plan p;
+    uint32_t wrong[2] = {0, 2};
+    uint8_t bits[2] = {0};
+    const sotto_step_info maps = {.op = SOTTO_STEP_UNIT, .units = 2, .words = 2, .truncation = {20, 4, 16}, .sign = 1, .sign_window = {19, 14},
+                                  .decisions = 2, .decision = wrong, .patch_bits = bits};
+    assert_status(SOTTO_ERR_ARG, sotto_unit_plan_new(&p, &maps, SOTTO_SIGN_LOOKUP, SOTTO_OT_IKNP)); /* a decision that is none */
+    wrong[1] = 0;
+    assert_status(SOTTO_ERR_ARG, sotto_unit_plan_new(&p, &maps, SOTTO_SIGN_LOOKUP, SOTTO_OT_IKNP)); /* one without values */
     const sotto_step_info wide = {.op = SOTTO_STEP_UNIT, .units = 4, .truncation = {20, 4, 16}, .sign = 1, .sign_window = {19, 9}};
     assert_status(SOTTO_ERR_PARAMS, sotto_unit_plan_new(&p, &wide, SOTTO_SIGN_LOOKUP, SOTTO_OT_IKNP));
     assert_non_null(strstr(sotto_error_message(), "choose the circuit"));
     assert_ok(sotto_unit_plan_new(&p, &wide, SOTTO_SIGN_CIRCUIT, SOTTO_OT_IKNP));
+    sotto_unit_plan_free(&p);
     assert_status(SOTTO_ERR_PARAMS, sotto_unit_plan_new(&p, &wide, SOTTO_SIGN_PROVIDERS, SOTTO_OT_IKNP));
     const sotto_step_info linear = {.op = SOTTO_STEP_LINEAR};
     assert_status(SOTTO_ERR_ARG, sotto_unit_plan_new(&p, &linear, SOTTO_SIGN_LOOKUP, SOTTO_OT_IKNP));
@@ -409,12 +708,17 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_all_shares),
+        cmocka_unit_test(test_clip_of_all_shares),
+        cmocka_unit_test(test_pairs_of_all_shares),
+        cmocka_unit_test(test_mixtures),
+        cmocka_unit_test(test_bytes_follow_the_mixture),
         cmocka_unit_test(test_random_rings),
         cmocka_unit_test(test_views_are_uniform),
         cmocka_unit_test(test_tiles),
         cmocka_unit_test(test_transcript_of_units),
         cmocka_unit_test(test_faults),
         cmocka_unit_test(test_lack_of_memory),
+        cmocka_unit_test(test_plans_without_memory),
         cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -57,6 +57,21 @@ static int same_weights(const sotto_model *a, const sotto_model *b)
     return 1;
 }
 
+/* What a process of this number left when it was killed in the middle of a write is no obstacle. */
+static void test_left_over(void **state)
+{
+    (void)state;
+    char left[256];
+    sotto_model m;
+    make(&m, test_seed());
+    snprintf(left, sizeof left, "%s.new.%ld", weights_path, (long)getpid());
+    FILE *file = fopen(left, "w");
+    assert_non_null(file);
+    assert_int_equal(0, fclose(file));
+    assert_ok(sotto_model_save(&m, public_path, weights_path));
+    sotto_model_free(&m);
+}
+
 static void test_save_and_load(void **state)
 {
     (void)state;
@@ -293,6 +308,7 @@ static void test_memory_failure(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_left_over, setup, teardown),
         cmocka_unit_test_setup_teardown(test_save_and_load, setup, teardown),
         cmocka_unit_test_setup_teardown(test_every_bit_and_every_cut, setup, teardown),
         cmocka_unit_test_setup_teardown(test_not_a_number, setup, teardown),

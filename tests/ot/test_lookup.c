@@ -7,7 +7,7 @@
 #define COUNT_MAX 4096
 
 typedef struct lookup_ctx {
-    unsigned u;
+    unsigned u, table; /* width, and which of the tables that one index opens */
     size_t count;
     uint64_t a[COUNT_MAX], c[COUNT_MAX], pi[COUNT_MAX], b[COUNT_MAX];
     uint8_t choices[COUNT_MAX + 8];
@@ -17,20 +17,23 @@ typedef struct lookup_ctx {
     uint64_t elsewhere, agreed;
 } lookup_ctx;
 
-/* Bit x of the hashed keys of OT o, all of whose words are given. */
-static unsigned key_bit(sotto_block words[2][COUNT_MAX], size_t o, size_t x)
+#define KEY_BLOCKS 4 /* two tables of 256 bits */
+
+/* Bit x of the hashed keys of OT o that are for this table: whole words, all of which are given. */
+static unsigned key_bit(const lookup_ctx *c, sotto_block words[KEY_BLOCKS][COUNT_MAX], size_t o, size_t x)
 {
-    return (unsigned)(words[x / 128][o].w[x / 64 % 2] >> (x % 64)) & 1;
+    const size_t word = c->table * ((((size_t)1 << (c->u - 1)) + 63) / 64) + x / 64;
+    return (unsigned)(words[word / 2][o].w[word % 2] >> (x % 64)) & 1;
 }
 
-static sotto_block ref0[2][COUNT_MAX], ref1[2][COUNT_MAX], ref_own[2][COUNT_MAX];
+static sotto_block ref0[KEY_BLOCKS][COUNT_MAX], ref1[KEY_BLOCKS][COUNT_MAX], ref_own[KEY_BLOCKS][COUNT_MAX];
 
 /* Server: the pads against their definition, entry by entry. 1 when they agree. */
 static int pads_are_right(const lookup_ctx *c, const sotto_ot *ot, uint64_t first, const sotto_block *q, const uint8_t *pads)
 {
     const size_t bits = c->u - 1, entries = (size_t)1 << bits;
     int right = 1;
-    for (uint16_t w = 0; w < 2; w++) {
+    for (uint16_t w = 0; w < KEY_BLOCKS; w++) {
         sotto_ot_keys_send(ot, first, c->count * bits, w, q, ref0[w], ref1[w]);
     }
     for (size_t i = 0; i < c->count; i++) {
@@ -38,7 +41,7 @@ static int pads_are_right(const lookup_ctx *c, const sotto_ot *ot, uint64_t firs
             unsigned bit = 0;
             for (size_t j = 0; j < bits; j++) {
                 const size_t o = i * bits + j;
-                bit ^= key_bit((x >> j) & 1 ? ref1 : ref0, o, x);
+                bit ^= key_bit(c, (x >> j) & 1 ? ref1 : ref0, o, x);
             }
             right &= bit == sotto_bit(pads, i * entries + x);
         }
@@ -50,14 +53,14 @@ static int pads_are_right(const lookup_ctx *c, const sotto_ot *ot, uint64_t firs
 static void snoop(lookup_ctx *c, const sotto_ot *ot, uint64_t first, const sotto_block *t, const uint64_t *flips, const uint8_t *tables)
 {
     const size_t bits = c->u - 1, entries = (size_t)1 << bits;
-    for (uint16_t w = 0; w < 2; w++) {
+    for (uint16_t w = 0; w < KEY_BLOCKS; w++) {
         sotto_ot_keys_recv(ot, first, c->count * bits, w, t, ref_own[w]);
     }
     for (size_t i = 0; i < c->count; i++) {
         for (size_t x = 0; x < entries; x++) {
             unsigned bit = sotto_bit(tables, i * entries + x);
             for (size_t j = 0; j < bits; j++) {
-                bit ^= key_bit(ref_own, i * bits + j, x ^ flips[i]);
+                bit ^= key_bit(c, ref_own, i * bits + j, x ^ flips[i]);
             }
             const uint64_t carry = sotto_low_bits(c->a[i], (unsigned)bits) + x >= entries;
             if (x != sotto_low_bits(c->c[i], (unsigned)bits)) {
@@ -86,7 +89,7 @@ static int act(ot_party *p, sotto_ot *ot, sotto_chan *chan)
         }
         sotto_pack(packed, flips, c->count, (unsigned)bits);
         if (status == SOTTO_OK) {
-            status = sotto_lookup_pad(pad, c->u, c->count, ot, first, block, r);
+            status = sotto_lookup_pad(pad, c->u, c->table, c->count, ot, first, block, r);
         }
         if (status == SOTTO_OK) {
             status = sotto_chan_send(chan, packed, flip_bytes);
@@ -104,7 +107,7 @@ static int act(ot_party *p, sotto_ot *ot, sotto_chan *chan)
     } else {
         status = sotto_ot_send(ot, chan, ots, block, &first);
         if (status == SOTTO_OK) {
-            status = sotto_lookup_pads(tables, c->u, c->count, ot, first, block);
+            status = sotto_lookup_pads(tables, c->u, c->table, c->count, ot, first, block);
         }
         if (status == SOTTO_OK && c->check_pads && !pads_are_right(c, ot, first, block, tables)) {
             status = sotto_fail(SOTTO_ERR_MISMATCH, "pads differ from their definition at u = %u", c->u);
@@ -208,7 +211,9 @@ static void test_pads(void **state)
     static lookup_ctx c;
     const sotto_rng rng = test_rng(test_seed(), 8);
     c.check_pads = 1;
-    for (c.u = 2; c.u <= 9; c.u++) {
+    for (unsigned run_of = 0; run_of < 16; run_of++) { /* every width, both tables */
+        c.u = 2 + run_of / 2;
+        c.table = run_of % 2;
         c.elsewhere = c.agreed = 0;
         for (size_t k = 0; k < sizeof counts / sizeof *counts; k++) {
             c.count = counts[k];
@@ -217,7 +222,7 @@ static void test_pads(void **state)
                 c.c[i] = test_below(&rng, UINT64_C(1) << c.u);
                 c.pi[i] = test_below(&rng, 2);
             }
-            run(&c, test_seed() + 16 * k + c.u);
+            run(&c, test_seed() + 16 * k + run_of);
         }
         const uint64_t cells[2] = {c.agreed, c.elsewhere - c.agreed};
         assert_true(test_chi_square(cells, 2, c.elsewhere) < test_chi_square_bound(2));
@@ -233,9 +238,11 @@ static void test_refusals(void **state)
     uint8_t pads[96] = {0};
     for (unsigned u = 0; u < 12; u++) {
         const int want = u < 2 || u > 9 ? SOTTO_ERR_ARG : SOTTO_OK;
-        assert_status(want, sotto_lookup_pads(pads, u, 0, NULL, 0, NULL));
-        assert_status(want, sotto_lookup_pad(pad, u, 0, NULL, 0, NULL, NULL));
+        assert_status(want, sotto_lookup_pads(pads, u, 1, 0, NULL, 0, NULL));
+        assert_status(want, sotto_lookup_pad(pad, u, 1, 0, NULL, 0, NULL, NULL));
     }
+    assert_status(SOTTO_ERR_ARG, sotto_lookup_pads(pads, 6, 2, 0, NULL, 0, NULL));
+    assert_status(SOTTO_ERR_ARG, sotto_lookup_pad(pad, 6, 2, 0, NULL, 0, NULL, NULL));
     memset(pads, 0xff, sizeof pads);
     for (unsigned u = 2; u <= 9; u++) {
         memset(b, 9, sizeof b);

@@ -241,6 +241,40 @@ static void products_with_the_worst_quotient(void **state)
     }
 }
 
+/* The same sums with the polynomials where they are, side by side, and each of one word for all slots. words: x0, x1 and w of term 0, of term 1, ... */
+static void in_pieces_on(const sotto_ntt *t, const uint64_t *words, size_t terms, const uint64_t *want0, const uint64_t *want1)
+{
+    enum { G = SOTTO_NTT_GROUP, POLY = 3 * SHORT };
+    uint64_t out0[SHORT], out1[SHORT], sum0[SHORT] = {0}, *side = words_new((terms + 1) * POLY), *constant = words_new((terms + 1) * G);
+    const sotto_ntt_terms at[3] = {{words, POLY, G}, {words + SHORT, POLY, G}, {words + 2 * SHORT, POLY, G}};
+    sotto_ntt_terms by[3];
+    for (size_t a = 0; a < 3; a++) {
+        by[a] = (sotto_ntt_terms){side + a * SHORT * terms, G, terms * G};
+        for (size_t k = 0; k < terms; k++)
+            for (size_t i = 0; i < SHORT; i++)
+                side[a * SHORT * terms + (i / G * terms + k) * G + i % G] = words[k * POLY + a * SHORT + i];
+    }
+    for (size_t layout = 0; layout < 3; layout++) { /* the last: w side by side, x where it is */
+        const sotto_ntt_terms *x = layout == 1 ? by : at;
+        memset(out0, 0xff, sizeof out0);
+        memset(out1, 0xff, sizeof out1);
+        sotto_ntt_dot_pair_grouped(t, out0, out1, x[0], x[1], layout == 0 ? at[2] : by[2], terms);
+        assert_memory_equal(out0, want0, sizeof out0);
+        assert_memory_equal(out1, want1, sizeof out1);
+    }
+    for (size_t k = 0; k < terms; k++) {
+        const uint64_t w = words[k * POLY + 2 * SHORT];
+        for (size_t i = 0; i < G; i++)
+            constant[k * G + i] = w;
+        for (size_t i = 0; i < SHORT; i++)
+            sum0[i] = (uint64_t)(((sotto_u128)words[k * POLY + i] * w + sum0[i]) % t->m.q);
+    }
+    sotto_ntt_dot_pair_grouped(t, out0, out1, by[0], by[1], (sotto_ntt_terms){constant, G, 0}, terms);
+    assert_memory_equal(out0, sum0, sizeof out0);
+    sotto_free(constant);
+    sotto_free(side);
+}
+
 static void sums_of_products_on(sotto_ntt *t, const sotto_rng *rng)
 {
     static const size_t counts[] = {0,  1,  2,  3,  4,  5,  7,  8,  9,  11,  12, 13,
@@ -269,6 +303,7 @@ static void sums_of_products_on(sotto_ntt *t, const sotto_rng *rng)
             sotto_ntt_dot_pair(t, out0, out1, x0, x1, w, counts[c]);
             assert_memory_equal(out0, want0, sizeof out0);
             assert_memory_equal(out1, want1, sizeof out1);
+            in_pieces_on(t, words, counts[c], want0, want1);
         }
     }
     sotto_free(words);

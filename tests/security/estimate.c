@@ -5,7 +5,10 @@
 #include "ring/prime.h"
 
 const named_set estimate_sets[] = {
+    {4096, 2, {43, 43}, "plans"},
+    {4096, 2, {44, 44}, "plans"},
     {4096, 2, {46, 46}, "plans"},
+    {4096, 2, {48, 48}, "plans"},
     {4096, 2, {50, 50}, "plans"},
     {4096, 2, {54, 54}, "plans"},
     {4096, 3, {36, 36, 36}, "plans"},

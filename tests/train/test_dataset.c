@@ -32,6 +32,7 @@ static int remove_folder(void **state)
     static const char *const names[] = {IMAGE_FILE,
                                         LABEL_FILE,
                                         "test_batch.bin",
+                                        "test.bin",
                                         "train-images-idx3-ubyte.gz",
                                         "train-labels-idx1-ubyte.gz",
                                         "t10k-images-idx3-ubyte",
@@ -229,6 +230,7 @@ static void test_no_file(void **state)
     assert_null(d.images);
     assert_status(SOTTO_ERR_IO, sotto_dataset_fashion(&d, "/nonexistent", 1));
     assert_status(SOTTO_ERR_IO, sotto_dataset_cifar10(&d, "/nonexistent", 1));
+    assert_status(SOTTO_ERR_IO, sotto_dataset_cifar100(&d, "/nonexistent", 0));
     assert_null(d.images);
     assert_null(d.labels);
 }
@@ -350,28 +352,83 @@ static void test_cifar10(void **state)
     sotto_free(raw);
 }
 
-/* The real batches in $SOTTO_DATA/cifar-10-batches-bin: balanced classes, the channel means that everybody normalises with. */
-static void test_cifar10_real(void **state)
+/* Coarse label, fine label, image: the fine one is kept, whatever the coarse one says. */
+static void test_cifar100(void **state)
 {
-    static const float means[3] = {0.4914f, 0.4822f, 0.4465f};
-    const char *data = getenv("SOTTO_DATA");
-    char path[1024];
+    enum { FINE = 3074 };
+    char path[64];
     sotto_dataset d;
     (void)state;
+    snprintf(path, sizeof path, "%s/test.bin", folder);
+    uint8_t *raw = sotto_calloc(RECORDS, FINE);
+    assert_non_null(raw);
+    for (size_t i = 0; i < RECORDS; i++) {
+        raw[i * FINE] = (uint8_t)(i % 256);
+        raw[i * FINE + 1] = (uint8_t)(i * 7 % 100);
+        memset(raw + i * FINE + 2, (int)(i % 251), 3072);
+        raw[i * FINE + 2] = (uint8_t)(i >> 8);
+        raw[i * FINE + 3073] = (uint8_t)i;
+    }
+    write_gz(path, raw, (size_t)RECORDS * FINE);
+    assert_ok(sotto_dataset_cifar100(&d, folder, 0));
+    assert_int_equal(RECORDS, d.count);
+    assert_int_equal(100, d.classes);
+    assert_true(d.shape.c == 3 && d.shape.h == 32 && d.shape.w == 32);
+    for (size_t i = 0; i < RECORDS; i++) {
+        assert_int_equal(i * 7 % 100, d.labels[i]);
+        assert_memory_equal(raw + i * FINE + 2, d.images + i * 3072, 3072);
+    }
+    sotto_dataset_free(&d);
+    /* The training half is not there; that of the test was read all the same. */
+    assert_status(SOTTO_ERR_IO, sotto_dataset_cifar100(&d, folder, 1));
+    assert_true(strstr(sotto_error_message(), "train.bin") != NULL);
+    assert_null(d.images);
+    raw[FINE + 1] = 100;
+    write_gz(path, raw, (size_t)RECORDS * FINE);
+    assert_status(SOTTO_ERR_FORMAT, sotto_dataset_cifar100(&d, folder, 0));
+    assert_true(strstr(sotto_error_message(), "label 100 of image 1;") != NULL);
+    raw[FINE + 1] = 99;
+    for (int more = -1; more <= 1; more += 2) {
+        write_gz(path, raw, (size_t)RECORDS * FINE - 1);
+        if (more > 0) {
+            gzFile file = gzopen(path, "ab1");
+            assert_non_null(file);
+            assert_int_equal(2, gzwrite(file, raw, 2));
+            assert_int_equal(Z_OK, gzclose(file));
+        }
+        assert_status(SOTTO_ERR_FORMAT, sotto_dataset_cifar100(&d, folder, 0));
+        assert_null(d.images);
+    }
+    sotto_free(raw);
+}
+
+/* The real sets in $SOTTO_DATA, each half that is there: balanced classes, the channel means that everybody normalises with. */
+static void real_cifar(const char *name, int (*read)(sotto_dataset *, const char *, int), size_t classes, const float means[3])
+{
+    const char *data = getenv("SOTTO_DATA");
+    char path[1024];
+    unsigned halves = 0;
     if (data == NULL) {
         skip();
     }
-    snprintf(path, sizeof path, "%s/cifar-10-batches-bin", data);
+    snprintf(path, sizeof path, "%s/%s", data, name);
     for (int train = 0; train < 2; train++) {
-        size_t of_class[10] = {0};
+        sotto_dataset d;
+        size_t of_class[100] = {0};
         float mean[SOTTO_INPUT_CHANNELS_MAX], std[SOTTO_INPUT_CHANNELS_MAX];
-        assert_ok(sotto_dataset_cifar10(&d, path, train));
+        const int status = read(&d, path, train);
+        if (status == SOTTO_ERR_IO) {
+            continue;
+        }
+        assert_ok(status);
+        halves++;
         assert_int_equal(train ? 50000 : 10000, d.count);
+        assert_int_equal(classes, d.classes);
         for (size_t i = 0; i < d.count; i++) {
             of_class[d.labels[i]]++;
         }
-        for (size_t c = 0; c < 10; c++) {
-            assert_int_equal(d.count / 10, of_class[c]);
+        for (size_t c = 0; c < classes; c++) {
+            assert_int_equal(d.count / classes, of_class[c]);
         }
         sotto_dataset_statistics(&d, mean, std);
         for (size_t c = 0; c < 3; c++) {
@@ -379,6 +436,23 @@ static void test_cifar10_real(void **state)
         }
         sotto_dataset_free(&d);
     }
+    if (halves == 0) {
+        skip();
+    }
+}
+
+static void test_cifar10_real(void **state)
+{
+    static const float means[3] = {0.4914f, 0.4822f, 0.4465f};
+    (void)state;
+    real_cifar("cifar-10-batches-bin", sotto_dataset_cifar10, 10, means);
+}
+
+static void test_cifar100_real(void **state)
+{
+    static const float means[3] = {0.5071f, 0.4865f, 0.4409f};
+    (void)state;
+    real_cifar("cifar-100-binary", sotto_dataset_cifar100, 100, means);
 }
 
 static void test_statistics(void **state)
@@ -400,6 +474,7 @@ int main(void)
         cmocka_unit_test(test_idx),           cmocka_unit_test(test_idx_torn), cmocka_unit_test(test_gz_torn), cmocka_unit_test(test_idx_headers),
         cmocka_unit_test(test_idx_claims),    cmocka_unit_test(test_no_file),  cmocka_unit_test(test_no_memory), cmocka_unit_test(test_fashion_names),
         cmocka_unit_test(test_fashion),       cmocka_unit_test(test_cifar10),  cmocka_unit_test(test_cifar10_real),
+        cmocka_unit_test(test_cifar100),      cmocka_unit_test(test_cifar100_real),
         cmocka_unit_test(test_statistics),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

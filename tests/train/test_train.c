@@ -1,93 +1,10 @@
 /* One step by hand, augmentation read back from the weights, problems that are learned, and everything that can go wrong. */
 #include <math.h>
 #include <stdio.h>
-#include <string.h>
 
-#include "lib/mem.h"
-#include "nn/model/text.h"
 #include "nn/plain/float.h"
-#include "nn/train/train.h"
-#include "tests/support/support.h"
-
-static const char linear_text[] = "sotto-model 1\n"
-                                  "input 2x3x4 mean=0.25,0.5 std=0.5,0.25\n"
-                                  "dense f1 input out=3\n";
-
-static const char conv_text[] = "sotto-model 1\n"
-                                "input 1x8x8 mean=0.3 std=0.3\n"
-                                "conv c1 input out=6 kernel=3 pad=1\n"
-                                "relu r1 c1\n"
-                                "maxpool p1 r1 kernel=2\n"
-                                "dense f1 p1 out=4\n";
-
-static const char norm_text[] = "sotto-model 1\n"
-                                "input 1x8x8 mean=0.3 std=0.3\n"
-                                "conv c1 input out=6 kernel=3 pad=1\n"
-                                "batchnorm b1 c1\n"
-                                "relu r1 b1\n"
-                                "conv c2 r1 out=6 kernel=3 pad=1 groups=2\n"
-                                "batchnorm b2 c2\n"
-                                "add a2 r1 b2\n"
-                                "relu r2 a2\n"
-                                "avgpool v2 r2 kernel=2\n"
-                                "dense f1 v2 out=4\n";
-
-static void make_model(sotto_model *m, const char *text, uint64_t seed)
-{
-    const sotto_rng rng = test_rng(seed, 100);
-    assert_ok(sotto_model_parse(m, text, strlen(text)));
-    assert_ok(sotto_model_init_weights(m, &rng));
-}
-
-static void make_data(sotto_dataset *d, sotto_shape shape, size_t count, size_t classes)
-{
-    *d = (sotto_dataset){.shape = shape, .count = count, .classes = classes};
-    d->images = sotto_calloc(count, sotto_shape_words(shape));
-    d->labels = sotto_calloc(count, sizeof *d->labels);
-    assert_non_null(d->images);
-    assert_non_null(d->labels);
-}
-
-static void noise_data(sotto_dataset *d, sotto_shape shape, size_t count, size_t classes, uint64_t seed)
-{
-    const sotto_rng rng = test_rng(seed, 200);
-    make_data(d, shape, count, classes);
-    assert_ok(sotto_rng_fill(&rng, d->images, count * sotto_shape_words(shape)));
-    for (size_t i = 0; i < count; i++) {
-        d->labels[i] = (uint16_t)test_below(&rng, classes);
-    }
-}
-
-/* Bars at a random place under noise: upright, lying, rising, falling. */
-static void bar_data(sotto_dataset *d, size_t count, uint64_t seed)
-{
-    const sotto_rng rng = test_rng(seed, 300);
-    make_data(d, (sotto_shape){1, 8, 8}, count, 4);
-    for (size_t i = 0; i < count; i++) {
-        uint8_t *x = d->images + 64 * i;
-        const int class = (int)test_below(&rng, 4), y = 2 + (int)test_below(&rng, 4), z = 2 + (int)test_below(&rng, 4);
-        for (size_t p = 0; p < 64; p++) {
-            x[p] = (uint8_t)test_below(&rng, 80);
-        }
-        for (int step = -2; step <= 2; step++) {
-            const int row = y + (class == 1 ? 0 : step), col = z + (class == 0 ? 0 : class == 3 ? -step : step);
-            x[8 * row + col] = (uint8_t)(200 + test_below(&rng, 56));
-        }
-        d->labels[i] = (uint16_t)class;
-    }
-}
-
-static sotto_train_options plain_options(unsigned epochs, unsigned batch, double rate, unsigned threads)
-{
-    sotto_train_options o = sotto_train_default();
-    o.epochs = epochs;
-    o.batch = batch;
-    o.rate = rate;
-    o.threads = threads;
-    o.shift = 0;
-    o.flip = 0;
-    return o;
-}
+#include "nn/train/rounding.h"
+#include "tests/train/fixture.h"
 
 /* Two epochs of one full batch on a linear model, against Nesterov's rule written out in double. */
 static void test_two_steps(void **state)
@@ -107,8 +24,8 @@ static void test_two_steps(void **state)
         w[k][WORDS] = (double)m.nodes[1].tensor[1][k];
     }
     sotto_train_options o = plain_options(2, 64, 0.3, 2);
-    o.momentum = 0.8;
-    o.weight_decay = 0.05;
+    o.optimiser.momentum = 0.8;
+    o.optimiser.weight_decay = 0.05;
     for (unsigned step = 0; step < 2; step++) {
         double g[OUT][WORDS + 1] = {{0.0}};
         const double rate = step == 0 ? 0.3 : 0.15; /* half a cosine: 1 and 1/2 */
@@ -161,7 +78,7 @@ static void seen_image(const sotto_dataset *d, const sotto_train_options *o, flo
     memset(m.nodes[1].tensor[0], 0, 3 * AUGMENT_WORDS * sizeof(float));
     assert_ok(sotto_train(&m, d, o, NULL, NULL));
     for (size_t i = 0; i < AUGMENT_WORDS; i++) {
-        x[i] = m.nodes[1].tensor[0][AUGMENT_WORDS * d->labels[0] + i] / (float)(o->rate * 2.0 / 3.0);
+        x[i] = m.nodes[1].tensor[0][AUGMENT_WORDS * d->labels[0] + i] / (float)(o->schedule.rate * 2.0 / 3.0);
     }
     sotto_model_free(&m);
 }
@@ -203,18 +120,18 @@ static void test_augmentation(void **state)
     sotto_normalise(&m, image, d.images);
     sotto_model_free(&m);
     sotto_train_options o = plain_options(1, 1, 0.5, 1);
-    o.momentum = 0.0;
-    o.weight_decay = 0.0;
+    o.optimiser.momentum = 0.0;
+    o.optimiser.weight_decay = 0.0;
     for (unsigned options = 0; options < 4; options++) {
         for (uint64_t i = 0; i < (options == 3 ? SEEDS : 40); i++) {
             o.seed = seed + i;
-            o.shift = options & 1;
-            o.flip = options >> 1 & 1;
+            o.augment.shift = options & 1;
+            o.augment.flip = options >> 1 & 1;
             seen_image(&d, &o, x);
             const unsigned variant = which_variant(image, x);
             assert_true(variant < 18);
-            assert_true(o.shift || variant / 2 == STILL / 2);
-            assert_true(o.flip || variant % 2 == 0);
+            assert_true(o.augment.shift || variant / 2 == STILL / 2);
+            assert_true(o.augment.flip || variant % 2 == 0);
             seen[variant] += options == 3;
         }
     }
@@ -247,19 +164,6 @@ static void test_learns(void **state)
     (void)state;
     learned(conv_text, 1);
     learned(norm_text, 3);
-}
-
-/* 1 when all tensors are equal bit by bit. */
-static int same_weights(const sotto_model *a, const sotto_model *b)
-{
-    int same = 1;
-    for (size_t n = 0; n < a->node_count; n++) {
-        for (unsigned w = 0; w < SOTTO_TENSORS_MAX; w++) {
-            const size_t count = sotto_tensor_count(a, &a->nodes[n], w);
-            same &= count == 0 || memcmp(a->nodes[n].tensor[w], b->nodes[n].tensor[w], count * sizeof(float)) == 0;
-        }
-    }
-    return same;
 }
 
 static void test_same_seed_same_weights(void **state)
@@ -431,36 +335,87 @@ static void test_evaluation_is_float_inference(void **state)
     sotto_model_free(&m);
 }
 
-static void test_refused(void **state)
+/* One option out of range at a time; the message names it. */
+static void test_refused_options(void **state)
 {
     static const struct bad {
-        double rate, momentum, weight_decay;
-        unsigned epochs, batch, shift;
+        const char *name;
+        size_t offset;
+        enum { U32, REAL, SIZE, FLAG } kind;
+        double value;
     } bad[] = {
-        {0.01, 0.9, 0.0, 0, 64, 1},     {0.01, 0.9, 0.0, 10001, 64, 1}, {0.01, 0.9, 0.0, 1, 0, 1},   {0.01, 0.9, 0.0, 1, 4097, 1},
-        {0.0, 0.9, 0.0, 1, 64, 1},      {-1.0, 0.9, 0.0, 1, 64, 1},     {NAN, 0.9, 0.0, 1, 64, 1},   {INFINITY, 0.9, 0.0, 1, 64, 1},
-        {0.01, 1.0, 0.0, 1, 64, 1},     {0.01, -0.1, 0.0, 1, 64, 1},    {0.01, NAN, 0.0, 1, 64, 1},  {0.01, 0.9, 1.0, 1, 64, 1},
-        {0.01, 0.9, -0.1, 1, 64, 1},    {0.01, 0.9, NAN, 1, 64, 1},     {0.01, 0.9, 0.0, 1, 64, 65},
+#define FIELD(name, field, kind, value) {name, offsetof(sotto_train_options, field), kind, value}
+        FIELD("epochs", epochs, U32, 0),
+        FIELD("epochs", epochs, U32, 10001),
+        FIELD("batch", batch, U32, 0),
+        FIELD("batch", batch, U32, 4097),
+        FIELD("rate", schedule.rate, REAL, 0.0),
+        FIELD("rate", schedule.rate, REAL, -1.0),
+        FIELD("rate", schedule.rate, REAL, NAN),
+        FIELD("rate", schedule.rate, REAL, INFINITY),
+        FIELD("warm-up", schedule.warmup, REAL, 20.0),
+        FIELD("factor", schedule.factor, REAL, 0.0),
+        FIELD("momentum", optimiser.momentum, REAL, 1.0),
+        FIELD("momentum", optimiser.momentum, REAL, -0.1),
+        FIELD("momentum", optimiser.momentum, REAL, NAN),
+        FIELD("beta2", optimiser.beta2, REAL, 1.0),
+        FIELD("weight decay", optimiser.weight_decay, REAL, 1.0),
+        FIELD("weight decay", optimiser.weight_decay, REAL, -0.1),
+        FIELD("weight decay", optimiser.weight_decay, REAL, NAN),
+        FIELD("clipping", optimiser.clip, REAL, -1.0),
+        FIELD("shift", augment.shift, U32, 65),
+        FIELD("cutout", augment.cutout, U32, 1025),
+        FIELD("smoothing", loss.smoothing, REAL, 1.0),
+        FIELD("temperature", loss.temperature, REAL, 0.0),
+        FIELD("distill", loss.distill, REAL, 1.5),
+        FIELD("ema", ema, REAL, 1.0),
+        FIELD("images held out", validate, SIZE, 20),
+        FIELD("images held out", best, FLAG, 1),
+        FIELD("weight bits", weight_bits, U32, 1),
+        FIELD("weight bits", weight_bits, U32, 17),
+        FIELD("minutes", checkpoint_minutes, REAL, -1.0),
+        FIELD("rising", schedule.steps[1], U32, 7),
+#undef FIELD
     };
     (void)state;
     const uint64_t seed = test_seed();
-    sotto_model m, untouched, bare;
+    sotto_model m, untouched;
     sotto_dataset d;
-    double accuracy = 7.0;
     make_model(&m, conv_text, seed);
     make_model(&untouched, conv_text, seed);
     bar_data(&d, 20, seed);
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         sotto_train_options o = sotto_train_default();
-        o.rate = bad[i].rate;
-        o.momentum = bad[i].momentum;
-        o.weight_decay = bad[i].weight_decay;
-        o.epochs = bad[i].epochs;
-        o.batch = bad[i].batch;
-        o.shift = bad[i].shift;
+        const unsigned u32 = (unsigned)(bad[i].kind == REAL ? 0.0 : bad[i].value);
+        const int flag = (int)u32;
+        const size_t size = u32;
+        const void *value[] = {&u32, &bad[i].value, &size, &flag};
+        const size_t width[] = {sizeof u32, sizeof(double), sizeof size, sizeof flag};
+        o.schedule.steps[0] = 7;
+        memcpy((char *)&o + bad[i].offset, value[bad[i].kind], width[bad[i].kind]);
         assert_status(SOTTO_ERR_ARG, sotto_train(&m, &d, &o, NULL, NULL));
+        if (strstr(sotto_error_message(), bad[i].name) == NULL) {
+            fail_msg("\"%s\" does not name %s", sotto_error_message(), bad[i].name);
+        }
     }
-    const sotto_train_options o = plain_options(1, 8, 0.01, 1);
+    assert_true(same_weights(&m, &untouched));
+    sotto_model_free(&untouched);
+    sotto_model_free(&m);
+    sotto_dataset_free(&d);
+}
+
+static void test_refused(void **state)
+{
+    (void)state;
+    const uint64_t seed = test_seed();
+    sotto_model m, untouched, bare, other;
+    sotto_dataset d;
+    double accuracy = 7.0;
+    make_model(&m, conv_text, seed);
+    make_model(&untouched, conv_text, seed);
+    make_model(&other, linear_text, seed);
+    bar_data(&d, 20, seed);
+    sotto_train_options o = plain_options(1, 8, 0.01, 1);
     sotto_dataset odd = d;
     odd.shape = (sotto_shape){1, 4, 16};
     assert_status(SOTTO_ERR_MISMATCH, sotto_train(&m, &odd, &o, NULL, NULL));
@@ -475,8 +430,15 @@ static void test_refused(void **state)
     assert_ok(sotto_model_parse(&bare, conv_text, strlen(conv_text)));
     assert_status(SOTTO_ERR_ARG, sotto_train(&bare, &d, &o, NULL, NULL));
     assert_status(SOTTO_ERR_ARG, sotto_evaluate_float(&accuracy, &bare, &d, 0, 1));
+    o.teacher = &bare;
+    assert_status(SOTTO_ERR_ARG, sotto_train(&m, &d, &o, NULL, NULL));
+    assert_non_null(strstr(sotto_error_message(), "teacher"));
+    o.teacher = &other;
+    assert_status(SOTTO_ERR_MISMATCH, sotto_train(&m, &d, &o, NULL, NULL));
+    assert_non_null(strstr(sotto_error_message(), "teacher"));
     assert_true(same_weights(&m, &untouched));
     assert_true(accuracy == 7.0);
+    sotto_model_free(&other);
     sotto_model_free(&bare);
     sotto_model_free(&untouched);
     sotto_model_free(&m);
@@ -499,18 +461,233 @@ static void test_not_finite(void **state)
     sotto_dataset_free(&d);
 }
 
+/* ---- what the options do ----------------------------------------------------------------------------------------------- */
+
+static double trained_accuracy(const sotto_train_options *o, const sotto_dataset *d, const sotto_dataset *fresh, const char *text, uint64_t seed)
+{
+    sotto_model m;
+    double accuracy = 0.0;
+    make_model(&m, text, seed);
+    assert_ok(sotto_train(&m, d, o, NULL, NULL));
+    assert_ok(sotto_evaluate_float(&accuracy, &m, fresh, 0, 2));
+    sotto_model_free(&m);
+    return accuracy;
+}
+
+/* Every way of training gets there. */
+static void test_all_options_learn(void **state)
+{
+    (void)state;
+    const uint64_t seed = test_seed();
+    sotto_dataset d, fresh;
+    sotto_model teacher;
+    sotto_train_options all[6];
+    bar_data(&d, 1500, seed);
+    bar_data(&fresh, 500, seed + 1);
+    make_model(&teacher, norm_text, seed);
+    const sotto_train_options first = plain_options(8, 32, 0.05, 2);
+    assert_ok(sotto_train(&teacher, &d, &first, NULL, NULL));
+    for (size_t i = 0; i < 6; i++) {
+        all[i] = first;
+    }
+    all[0].optimiser.nesterov = 0;
+    all[0].schedule = (sotto_schedule){.kind = SOTTO_SCHEDULE_STEP, .rate = 0.05, .steps = {5, 7}, .factor = 0.1, .warmup = 1.0};
+    all[1].optimiser = (sotto_optimiser_options){.kind = SOTTO_OPTIMISER_ADAM, .momentum = 0.9, .beta2 = 0.999, .weight_decay = 1e-2};
+    all[1].schedule.rate = 0.005;
+    all[2].ema = 0.99;
+    all[2].loss.smoothing = 0.1;
+    all[3].optimiser.clip = 1.0;
+    all[3].validate = 200;
+    all[3].best = 1;
+    all[4].teacher = &teacher;
+    all[5].augment.cutout = 2;
+    for (size_t i = 0; i < 6; i++) {
+        const double accuracy = trained_accuracy(&all[i], &d, &fresh, norm_text, seed + i);
+        if (accuracy <= 0.97) {
+            fail_msg("options %zu: accuracy on fresh images %.3f", i, accuracy);
+        }
+    }
+    sotto_model_free(&teacher);
+    sotto_dataset_free(&fresh);
+    sotto_dataset_free(&d);
+}
+
+/* With distillation alone and labels that say nothing, what is learned is the teacher's. */
+static void test_distillation_learns_from_the_teacher(void **state)
+{
+    (void)state;
+    const uint64_t seed = test_seed();
+    sotto_dataset d, fresh;
+    sotto_model teacher;
+    bar_data(&d, 1500, seed);
+    bar_data(&fresh, 500, seed + 1);
+    make_model(&teacher, norm_text, seed);
+    sotto_train_options o = plain_options(8, 32, 0.05, 2);
+    assert_ok(sotto_train(&teacher, &d, &o, NULL, NULL));
+    for (size_t i = 0; i < d.count; i++) {
+        d.labels[i] = 0;
+    }
+    o.teacher = &teacher;
+    o.loss.distill = 1.0;
+    o.loss.temperature = 2.0;
+    assert_true(trained_accuracy(&o, &d, &fresh, norm_text, seed + 2) > 0.97);
+    sotto_model_free(&teacher);
+    sotto_dataset_free(&fresh);
+    sotto_dataset_free(&d);
+}
+
+/* A network trained with three bits in view keeps its accuracy when it is rounded to three bits; the weights behind them are not on that grid. */
+static void test_trained_for_few_bits(void **state)
+{
+    (void)state;
+    const uint64_t seed = test_seed();
+    sotto_dataset d, fresh;
+    sotto_model m, rounded;
+    double accuracy = 0.0;
+    bar_data(&d, 1500, seed);
+    bar_data(&fresh, 500, seed + 1);
+    make_model(&m, norm_text, seed);
+    make_model(&rounded, norm_text, seed);
+    sotto_train_options o = plain_options(8, 32, 0.05, 2);
+    o.weight_bits = 3;
+    assert_ok(sotto_train(&m, &d, &o, NULL, NULL));
+    assert_ok(sotto_train(&rounded, &d, &o, NULL, NULL));
+    assert_true(same_weights(&m, &rounded));
+    sotto_round_weights(&rounded, 3, NULL);
+    assert_false(same_weights(&m, &rounded));
+    assert_ok(sotto_evaluate_float(&accuracy, &rounded, &fresh, 0, 2));
+    if (accuracy <= 0.9) {
+        fail_msg("accuracy of rounded weights %.3f", accuracy);
+    }
+    sotto_model_free(&rounded);
+    sotto_model_free(&m);
+    sotto_dataset_free(&fresh);
+    sotto_dataset_free(&d);
+}
+
+typedef struct validation_watch {
+    double best;
+    unsigned best_epoch;
+} validation_watch;
+
+static int on_validation(void *ctx, const sotto_train_progress *p)
+{
+    validation_watch *w = ctx;
+    assert_int_equal(p->epoch_done, p->validation >= 0.0);
+    if (p->epoch_done && (w->best_epoch == 0 || p->validation > w->best)) {
+        w->best = p->validation;
+        w->best_epoch = p->epoch;
+    }
+    assert_int_equal(w->best_epoch, p->best_epoch);
+    return 0;
+}
+
+/* Ends with the weights of the best epoch: those of a training that is over then, since the rate is constant. Labels are noise, so that accuracy jumps about. */
+static void test_best_epoch(void **state)
+{
+    enum { COUNT = 80, HELD = 30 };
+    (void)state;
+    const uint64_t seed = test_seed();
+    sotto_dataset d;
+    noise_data(&d, (sotto_shape){1, 8, 8}, COUNT, 4, seed);
+    for (uint64_t i = 0; i < 6; i++) {
+        sotto_train_options o = plain_options(6, 20, 0.02, 1);
+        sotto_model m, n;
+        validation_watch w = {0};
+        o.schedule.kind = SOTTO_SCHEDULE_CONSTANT;
+        o.validate = HELD;
+        o.best = 1;
+        o.ema = i % 2 ? 0.9 : 0.0;
+        make_model(&m, norm_text, seed + i);
+        make_model(&n, norm_text, seed + i);
+        assert_ok(sotto_train(&m, &d, &o, on_validation, &w));
+        o.best = 0;
+        o.epochs = w.best_epoch;
+        assert_ok(sotto_train(&n, &d, &o, NULL, NULL));
+        assert_true(same_weights(&m, &n));
+        sotto_model_free(&n);
+        sotto_model_free(&m);
+    }
+    sotto_dataset_free(&d);
+}
+
+/* Changing labels one by one: exactly those of the images held out change nothing. */
+static void test_held_out(void **state)
+{
+    enum { COUNT = 24, HELD = 9 };
+    (void)state;
+    const uint64_t seed = test_seed();
+    sotto_train_options o = plain_options(1, 8, 0.05, 1);
+    sotto_dataset d;
+    sotto_model m, base;
+    size_t without = 0;
+    o.validate = HELD;
+    bar_data(&d, COUNT, seed);
+    make_model(&base, conv_text, seed);
+    assert_ok(sotto_train(&base, &d, &o, NULL, NULL));
+    for (size_t i = 0; i < COUNT; i++) {
+        const uint16_t label = d.labels[i];
+        d.labels[i] = (uint16_t)((label + 1) % 4);
+        make_model(&m, conv_text, seed);
+        assert_ok(sotto_train(&m, &d, &o, NULL, NULL));
+        without += (size_t)same_weights(&m, &base);
+        d.labels[i] = label;
+        sotto_model_free(&m);
+    }
+    assert_int_equal(HELD, without);
+    sotto_model_free(&base);
+    sotto_dataset_free(&d);
+}
+
+/* The average after three steps of one weight's path, by hand. */
+static void test_moving_average(void **state)
+{
+    (void)state;
+    const uint64_t seed = test_seed();
+    sotto_train_options o = plain_options(1, 64, 0.1, 1);
+    sotto_dataset d;
+    sotto_model m;
+    double path[4], average;
+    o.schedule.kind = SOTTO_SCHEDULE_CONSTANT;
+    noise_data(&d, (sotto_shape){2, 3, 4}, 20, 3, seed);
+    for (unsigned epochs = 0; epochs <= 3; epochs++) { /* one batch each, a constant rate: longer paths begin with the shorter ones */
+        make_model(&m, linear_text, seed);
+        o.epochs = epochs;
+        if (epochs > 0) {
+            assert_ok(sotto_train(&m, &d, &o, NULL, NULL));
+        }
+        path[epochs] = (double)m.nodes[1].tensor[0][5];
+        sotto_model_free(&m);
+    }
+    average = path[0];
+    for (unsigned s = 1; s <= 3; s++) {
+        const double decay = fmin(0.25, (1.0 + s) / (10.0 + s)); /* 2/11, then 0.25 */
+        average = decay * average + (1.0 - decay) * path[s];
+    }
+    o.ema = 0.25;
+    make_model(&m, linear_text, seed);
+    assert_ok(sotto_train(&m, &d, &o, NULL, NULL));
+    assert_true(fabs(average - (double)m.nodes[1].tensor[0][5]) < 1e-6);
+    assert_true(fabs(average - path[3]) > 1e-5);
+    sotto_model_free(&m);
+    sotto_dataset_free(&d);
+}
+
 /* Allocation k fails, for every k: nothing is leaked (sanitizers), nothing is changed. */
 static void test_no_memory(void **state)
 {
     (void)state;
     const uint64_t seed = test_seed();
-    const sotto_train_options o = plain_options(1, 8, 0.01, 2);
-    sotto_model m, untouched;
+    sotto_model m, untouched, teacher;
     sotto_dataset d;
     double accuracy = 7.0;
     make_model(&m, norm_text, seed);
     make_model(&untouched, norm_text, seed);
-    bar_data(&d, 20, seed);
+    make_model(&teacher, conv_text, seed);
+    bar_data(&d, 58, seed);
+    sotto_train_options o = with_state(1, &teacher, seed);
+    o.epochs = 1;
+    o.schedule.warmup = 0.0;
     for (int train = 0; train < 2; train++) {
         int status = SOTTO_ERR_MEMORY;
         long k = 0;
@@ -527,6 +704,7 @@ static void test_no_memory(void **state)
         accuracy = 7.0;
     }
     assert_false(same_weights(&m, &untouched));
+    sotto_model_free(&teacher);
     sotto_model_free(&untouched);
     sotto_model_free(&m);
     sotto_dataset_free(&d);
@@ -543,7 +721,14 @@ int main(void)
         cmocka_unit_test(test_order),
         cmocka_unit_test(test_evaluation_is_float_inference),
         cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_refused_options),
         cmocka_unit_test(test_not_finite),
+        cmocka_unit_test(test_all_options_learn),
+        cmocka_unit_test(test_distillation_learns_from_the_teacher),
+        cmocka_unit_test(test_trained_for_few_bits),
+        cmocka_unit_test(test_best_epoch),
+        cmocka_unit_test(test_held_out),
+        cmocka_unit_test(test_moving_average),
         cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

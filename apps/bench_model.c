@@ -1,0 +1,293 @@
+/* Group model: a whole client against a server process, over loopback or an emulated network. */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "apps/bench.h"
+#include "apps/commands.h"
+#include "apps/quantise.h"
+#include "lib/mem.h"
+#include "lib/pool.h"
+#include "nn/model/weights.h"
+#include "ot/extension.h"
+
+enum { SETUP, PREPARE, INFER, PHASES, FOLDER_MAX = 512 };
+static const char *const phase_names[PHASES] = {"setup", "prepare", "infer"};
+
+/* ---- peak memory ------------------------------------------------------------------------------------------------------------- */
+
+/* Forgets what the process needed before; where the kernel refuses, the peak counts from its start. */
+static void peak_reset(void)
+{
+    FILE *f = fopen("/proc/self/clear_refs", "w");
+    if (f != NULL) {
+        fputs("5", f);
+        fclose(f);
+    }
+}
+
+static double peak_bytes(void)
+{
+    char line[256];
+    double kib = 0.0;
+    FILE *f = fopen("/proc/self/status", "r");
+    while (f != NULL && fgets(line, sizeof line, f) != NULL) {
+        if (strncmp(line, "VmHWM:", 6) == 0) {
+            kib = strtod(line + 6, NULL);
+        }
+    }
+    if (f != NULL) {
+        fclose(f);
+    }
+    return 1024.0 * kib;
+}
+
+/* ---- an architecture with random weights ------------------------------------------------------------------------------------------- */
+
+static int random_model(sotto_model *m, const char *arch)
+{
+    char path[ARCH_PATH_MAX];
+    const sotto_rng rng = sotto_rng_system();
+    quantise_options options = quantise_default();
+    uint16_t label = 0;
+    sotto_dataset set = {.count = 1, .labels = &label, .classes = 1};
+    options.images = 1;
+    int status = arch_path(path, arch);
+    if (status == SOTTO_OK) {
+        status = sotto_model_load(m, path, NULL);
+    }
+    if (status == SOTTO_OK) {
+        status = sotto_model_init_weights(m, &rng);
+    }
+    if (status == SOTTO_OK) {
+        set.shape = m->nodes[0].shape;
+        set.images = sotto_calloc(sotto_shape_words(set.shape), 1);
+        status = set.images == NULL ? sotto_fail(SOTTO_ERR_MEMORY, "no memory for an image") : sotto_rng_fill(&rng, set.images, sotto_shape_words(set.shape));
+    }
+    if (status == SOTTO_OK) {
+        status = quantise_model(m, &set, &options);
+    }
+    sotto_free(set.images);
+    return status;
+}
+
+/* Plans b->arch and saves it in a folder of its own. In a process of its own, whose memory is no part of what is measured. */
+static int random_saved(const char *arch, char folder[FOLDER_MAX], model_paths *paths)
+{
+    const char *base = getenv("TMPDIR") != NULL ? getenv("TMPDIR") : P_tmpdir;
+    if (snprintf(folder, FOLDER_MAX, "%s/sotto-bench-XXXXXX", base) >= FOLDER_MAX || mkdtemp(folder) == NULL) {
+        folder[0] = '\0';
+        return sotto_fail(SOTTO_ERR_IO, "no folder for a network under %.200s; set TMPDIR", base);
+    }
+    snprintf(paths->public_part, sizeof paths->public_part, "%s/model.sotto", folder);
+    snprintf(paths->weights, sizeof paths->weights, "%s/model.weights", folder);
+    fflush(NULL);
+    const pid_t pid = fork();
+    if (pid == 0) {
+        sotto_model m = {0};
+        int status = random_model(&m, arch);
+        if (status == SOTTO_OK) {
+            status = sotto_model_save(&m, paths->public_part, paths->weights);
+        }
+        if (status != SOTTO_OK) {
+            fprintf(stderr, "sotto bench, planning %s: %s\n", arch, sotto_error_message());
+        }
+        _exit(status == SOTTO_OK ? 0 : 1);
+    }
+    int left = 1;
+    if (pid < 0 || waitpid(pid, &left, 0) != pid || left != 0) {
+        return sotto_fail(SOTTO_ERR_PARAMS, "%s cannot be served with random weights; the reason stands above", arch);
+    }
+    return SOTTO_OK;
+}
+
+static void remove_saved(const char *folder, const model_paths *paths)
+{
+    if (folder[0] != '\0') {
+        unlink(paths->public_part);
+        unlink(paths->weights);
+        rmdir(folder);
+    }
+}
+
+/* ---- both parties ------------------------------------------------------------------------------------------------------------------ */
+
+static int serve_model(bench *b, bench_pair *pair, const model_paths *paths)
+{
+    sotto_model m = {0};
+    sotto_serving serving = {0};
+    sotto_pool *pool = NULL;
+    const uint8_t ready = 1;
+    int status = sotto_model_load(&m, paths->public_part, paths->weights);
+    if (status == SOTTO_OK) {
+        status = sotto_pool_new(&pool, b->threads);
+    }
+    if (status == SOTTO_OK) {
+        status = sotto_serving_new(&serving, &m, pool);
+    }
+    sotto_model_free(&m);
+    if (status == SOTTO_OK) {
+        status = sotto_chan_send(&pair->chan, &ready, 1);
+    }
+    if (status == SOTTO_OK) {
+        status = sotto_chan_flush(&pair->chan);
+    }
+    const sotto_session_env env = {.chan = &pair->chan, .rng = sotto_rng_system(), .pool = pool};
+    while (status == SOTTO_OK && bench_step(pair)) {
+        status = sotto_session_serve(&serving, &env, NULL);
+    }
+    sotto_serving_free(&serving);
+    sotto_pool_free(pool);
+    return status;
+}
+
+typedef struct client {
+    sotto_network network;
+    sotto_session_env env;
+    sotto_session *session;
+    int64_t *x, *logits;
+} client;
+
+/* One phase of one inference: its seconds, and what it moved is added up. */
+static int timed_phase(bench *b, client *c, unsigned phase, double *seconds, sotto_chan_stats *moved)
+{
+    const sotto_chan_stats from = c->env.chan->stats;
+    const double start = cli_seconds();
+    const int status = phase == SETUP     ? sotto_session_open(&c->session, &c->network, &c->env, (sotto_sign_provider)b->sign, OT_KIND(b->ot))
+                       : phase == PREPARE ? sotto_session_prepare(c->session)
+                                          : sotto_session_infer(c->session, c->logits, c->x);
+    *seconds = cli_seconds() - start;
+    moved->bytes_out += c->env.chan->stats.bytes_out - from.bytes_out;
+    moved->bytes_in += c->env.chan->stats.bytes_in - from.bytes_in;
+    moved->rounds += c->env.chan->stats.rounds - from.rounds;
+    return status;
+}
+
+/* A session for each sample. The first one is a warm-up, unless fewer than five are wanted, which is for what takes minutes. */
+static int run_client(bench *b, client *c, bench_pair *pair, double *samples, sotto_chan_stats moved[PHASES])
+{
+    const unsigned warm_up = b->runs >= 5;
+    int status = SOTTO_OK;
+    for (unsigned run = 0; run < b->runs + warm_up && status == SOTTO_OK; run++) {
+        sotto_chan_stats unused = {0};
+        double seconds;
+        if (!bench_step(pair)) {
+            status = sotto_fail(SOTTO_ERR_CLOSED, "the second party is gone");
+        }
+        for (unsigned phase = 0; phase < PHASES && status == SOTTO_OK; phase++) {
+            status = timed_phase(b, c, phase, &seconds, run < warm_up ? &unused : &moved[phase]);
+            if (run >= warm_up) {
+                samples[phase * b->runs + run - warm_up] = seconds;
+            }
+        }
+        sotto_session_close(c->session);
+        c->session = NULL;
+    }
+    return status;
+}
+
+/* Samples of a phase after those of the one before; room for one more row of b->runs. */
+static void report(bench *b, const client *c, double *samples, const sotto_chan_stats moved[PHASES], double server_peak)
+{
+    static const char *const sign_names[] = {"lookup", "circuit"};
+    const double peaks[2] = {peak_bytes(), server_peak};
+    const bench_param params[] = {{"model", c->network.model.name, 0},
+                                  {"net", b->net.name, 0},
+                                  {"units", sign_names[b->sign], 0},
+                                  {"ot", sotto_ot_kind_name(OT_KIND(b->ot)), 0},
+                                  {"weights", b->arch == NULL ? "trained" : "random", 0},
+                                  {0}};
+    for (unsigned phase = 0; phase < PHASES; phase++) {
+        const sotto_chan_stats *sum = &moved[phase];
+        const sotto_chan_stats one = {sum->bytes_out / b->runs, sum->bytes_in / b->runs, sum->rounds / b->runs};
+        if (bench_wants(b, phase_names[phase])) {
+            bench_report(b, &(bench_row){.name = phase_names[phase], .unit = "s", .params = params}, samples + phase * b->runs, &one);
+        }
+    }
+    for (size_t side = 0; side < 2; side++) {
+        const char *name = side == 0 ? "memory.client" : "memory.server";
+        for (unsigned i = 0; i < b->runs; i++) {
+            samples[PHASES * b->runs + i] = peaks[side] / 1e6;
+        }
+        if (bench_wants(b, name)) {
+            bench_report(b, &(bench_row){.name = name, .unit = "MB", .params = params}, samples + PHASES * b->runs, NULL);
+        }
+    }
+}
+
+static int client_new(client *c, bench *b, bench_pair *pair, const model_paths *paths)
+{
+    sotto_model m = {0};
+    sotto_pool *pool = NULL;
+    uint8_t ready;
+    int status = sotto_model_load(&m, paths->public_part, NULL);
+    if (status == SOTTO_OK) {
+        status = sotto_network_new(&c->network, &m);
+    }
+    sotto_model_free(&m);
+    if (status == SOTTO_OK) {
+        status = sotto_pool_new(&pool, b->threads);
+    }
+    c->env = (sotto_session_env){.chan = &pair->chan, .rng = sotto_rng_system(), .pool = pool};
+    if (status == SOTTO_OK) {
+        c->x = sotto_calloc(c->network.program.input_words, sizeof *c->x);
+        c->logits = sotto_calloc(c->network.program.output_words, sizeof *c->logits);
+        status = c->x == NULL || c->logits == NULL ? sotto_fail(SOTTO_ERR_MEMORY, "no memory for an image") : SOTTO_OK;
+    }
+    return status == SOTTO_OK ? sotto_chan_recv(&pair->chan, &ready, 1) : status;
+}
+
+static void client_free(client *c)
+{
+    sotto_pool_free(c->env.pool);
+    sotto_free(c->x);
+    sotto_free(c->logits);
+    sotto_network_free(&c->network);
+}
+
+static int model_rows(bench *b, const model_paths *paths, double *samples, double *server_peak)
+{
+    bench_pair pair;
+    client c = {0};
+    sotto_chan_stats moved[PHASES] = {0};
+    int status = bench_pair_start(&pair, &b->net);
+    peak_reset();
+    if (status == SOTTO_OK && pair.party == 1) {
+        status = serve_model(b, &pair, paths);
+        *server_peak = peak_bytes();
+    } else if (status == SOTTO_OK) {
+        status = client_new(&c, b, &pair, paths);
+        if (status == SOTTO_OK) {
+            status = run_client(b, &c, &pair, samples, moved);
+        }
+    }
+    status = bench_pair_end(&pair, status); /* of the second party nothing is left here, and its peak is known */
+    if (status == SOTTO_OK) {
+        report(b, &c, samples, moved, *server_peak);
+    }
+    client_free(&c);
+    return status;
+}
+
+int bench_model(bench *b)
+{
+    model_paths paths;
+    char folder[FOLDER_MAX] = "";
+    double *samples = sotto_calloc((PHASES + 1) * (size_t)b->runs, sizeof *samples);
+    double *server_peak = mmap(NULL, sizeof *server_peak, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    int status = samples == NULL || server_peak == MAP_FAILED ? sotto_fail(SOTTO_ERR_MEMORY, "no memory for %u samples", b->runs) : SOTTO_OK;
+    if (status == SOTTO_OK) {
+        status = b->arch == NULL ? model_paths_of(&paths, b->model) : random_saved(b->arch, folder, &paths);
+    }
+    if (status == SOTTO_OK) {
+        status = model_rows(b, &paths, samples, server_peak);
+    }
+    remove_saved(folder, &paths);
+    if (server_peak != MAP_FAILED) {
+        munmap(server_peak, sizeof *server_peak);
+    }
+    sotto_free(samples);
+    return status;
+}

@@ -1,0 +1,498 @@
+#include "nn/plain/equalise.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "lib/mem.h"
+
+#define ROUNDS 250
+#define LOG_MAX 20.0 /* factors stay within e^-20 and e^20 */
+
+typedef struct problem {
+    const sotto_model *m;
+    const sotto_observation *o;
+    double weight_power, value_power; /* 4^-bits / 12 */
+    uint32_t *parent;    /* of a channel, in the union-find of tied channels */
+    uint8_t *fixed;      /* by root: factor 1 */
+    uint32_t *group;     /* per node: of units whose values share a scale, the first */
+    double *range;       /* per channel of a unit: R */
+    double *gain;        /* per channel of a unit: A */
+    double *power;       /* per node: mean square, summed over channels */
+    float **most;        /* linear: out x in_c / groups, the largest magnitude of the weights between two channels */
+    double *u, *slope, *momentum, *square; /* per channel, at its root: log g; descent */
+} problem;
+
+/* ---- the graph, channel by channel ---------------------------------------------------------------------------------- */
+
+static uint32_t root(uint32_t *parent, uint32_t i)
+{
+    while (parent[i] != i) {
+        parent[i] = parent[parent[i]];
+        i = parent[i];
+    }
+    return i;
+}
+
+static void tie(problem *p, size_t a, size_t b)
+{
+    const uint32_t x = root(p->parent, (uint32_t)a), y = root(p->parent, (uint32_t)b);
+    p->parent[x > y ? x : y] = x > y ? y : x;
+}
+
+static size_t area_of(const sotto_node *n)
+{
+    return (size_t)n->shape.h * n->shape.w;
+}
+
+/* The input channel that output channel c of a node takes over, of which of its inputs; 0 where it is all zeros. Not for linear nodes. */
+static int came_from(const sotto_model *m, const sotto_node *n, size_t c, uint32_t *node, size_t *channel)
+{
+    const sotto_node *in = &m->nodes[n->input[0]];
+    *node = n->input[0];
+    *channel = c;
+    if (n->op == SOTTO_OP_FLATTEN) {
+        *channel = c / area_of(in);
+    } else if (n->op == SOTTO_OP_CONCAT && c >= in->shape.c) {
+        *node = n->input[1];
+        *channel = c - in->shape.c;
+    } else if (n->op == SOTTO_OP_PAD) {
+        *channel = c - n->pad_front;
+        return c >= n->pad_front && *channel < in->shape.c;
+    }
+    return 1;
+}
+
+/* The unit, or input, whose channel reaches (node, c) through steps that only move or average values, and what they do to the power of noise; 0: there is none. */
+static int source(const sotto_model *m, uint32_t *node, size_t *c, double *gain)
+{
+    for (;;) {
+        const sotto_node *n = &m->nodes[*node];
+        if (sotto_op_is_unit(n->op) || n->op == SOTTO_OP_INPUT) {
+            return 1;
+        }
+        if (n->op == SOTTO_OP_ADD || sotto_op_is_linear(n->op)) {
+            return 0;
+        }
+        *gain /= n->op == SOTTO_OP_GLOBALAVG ? (double)area_of(&m->nodes[n->input[0]]) : n->op == SOTTO_OP_AVGPOOL ? (double)n->kernel_h * n->kernel_w : 1.0;
+        if (!came_from(m, n, *c, node, c)) {
+            return 0;
+        }
+    }
+}
+
+static void tie_channels(problem *p)
+{
+    const sotto_model *m = p->m;
+    const size_t *first = p->o->first;
+    for (size_t i = 1; i < m->node_count; i++) {
+        const sotto_node *n = &m->nodes[i];
+        for (size_t c = 0; !sotto_op_is_linear(n->op) && c < n->shape.c; c++) {
+            uint32_t from;
+            size_t channel;
+            if (came_from(m, n, c, &from, &channel)) {
+                tie(p, first[i] + c, first[from] + channel);
+            }
+            if (n->op == SOTTO_OP_ADD) {
+                tie(p, first[i] + c, first[n->input[1]] + c);
+            }
+        }
+    }
+    for (size_t c = 0; c < m->nodes[0].shape.c; c++) {
+        p->fixed[root(p->parent, (uint32_t)c)] = 1;
+    }
+    for (size_t c = 0; c < m->nodes[m->node_count - 1].shape.c; c++) {
+        p->fixed[root(p->parent, (uint32_t)(first[m->node_count - 1] + c))] = 1;
+    }
+}
+
+static void join_units(problem *p)
+{
+    const sotto_model *m = p->m;
+    for (size_t i = 1; i < m->node_count; i++) {
+        uint32_t joined = UINT32_MAX;
+        for (size_t c = 0; m->nodes[i].op == SOTTO_OP_CONCAT && c < m->nodes[i].shape.c; c++) {
+            uint32_t node = (uint32_t)i;
+            size_t channel = c;
+            double gain = 1.0;
+            if (source(m, &node, &channel, &gain) && node != 0) {
+                const uint32_t a = root(p->group, node), b = joined == UINT32_MAX ? a : root(p->group, joined);
+                p->group[a > b ? a : b] = a > b ? b : a;
+                joined = node;
+            }
+        }
+    }
+}
+
+/* ---- the terms ------------------------------------------------------------------------------------------------------- */
+
+static double log_factor(const problem *p, size_t node, size_t c)
+{
+    return p->u[p->parent[p->o->first[node] + c]];
+}
+
+static void add_slope(const problem *p, size_t node, size_t c, double x)
+{
+    p->slope[p->parent[p->o->first[node] + c]] += x;
+}
+
+static size_t taps_of(const sotto_node *n, const sotto_node *in)
+{
+    return n->op == SOTTO_OP_CONV ? (size_t)n->kernel_h * n->kernel_w : area_of(in);
+}
+
+/* (out, c of the filter's group) of a linear node: channels read by each filter, of which the first is first_in. */
+static size_t fan(const sotto_node *n, const sotto_node *in)
+{
+    return n->op == SOTTO_OP_CONV ? in->shape.c / n->groups : in->shape.c;
+}
+
+static size_t first_in(const sotto_node *n, size_t out, size_t per)
+{
+    return n->op == SOTTO_OP_CONV ? out / (n->out / n->groups) * per : 0;
+}
+
+/* max over all (o, c) of (|w_oc| g_c / g_o)^2 in the p-norm of exponent `sharp`, as a logarithm; slopes of `scale` times it are added where slope is not NULL. */
+static double largest_weight(const problem *p, size_t at, double sharp, double *log_most, double scale)
+{
+    const sotto_node *n = &p->m->nodes[at], *in = &p->m->nodes[n->input[0]];
+    const size_t per = fan(n, in);
+    double most = -INFINITY, sum = 0.0;
+    for (int pass = *log_most > -INFINITY ? 2 : 0; pass < 3; pass++) { /* the largest, the sum of powers, the slopes */
+        for (size_t o = 0; o < n->out; o++) {
+            const double uo = log_factor(p, at, o);
+            for (size_t c = 0; c < per; c++) {
+                const double w = (double)p->most[at][o * per + c]; /* its logarithm */
+                if (w < -80.0) {
+                    continue;
+                }
+                const size_t ci = first_in(n, o, per) + c;
+                const double z = 2.0 * (w + log_factor(p, n->input[0], ci) - uo);
+                if (pass == 0) {
+                    most = z > most ? z : most;
+                } else if (pass == 1 && sharp * (z - most) > -30.0) {
+                    sum += exp(sharp * (z - most));
+                } else if (pass == 2 && sharp * (z - *log_most) > -30.0) {
+                    const double part = 2.0 * scale * exp(sharp * (z - *log_most));
+                    add_slope(p, at, o, -part);
+                    add_slope(p, n->input[0], ci, part);
+                }
+            }
+        }
+        if (pass == 1) {
+            *log_most = most + log(sum) / sharp;
+            return *log_most;
+        }
+        if (pass == 0 && most == -INFINITY) {
+            return most;
+        }
+    }
+    return *log_most;
+}
+
+/* The term of a linear node's weights; with slopes when sharp is finite. */
+static double weight_term(const problem *p, size_t at, double sharp, int slopes)
+{
+    const sotto_node *n = &p->m->nodes[at], *in = &p->m->nodes[n->input[0]];
+    const sotto_channel_stats *x = p->o->channel + p->o->first[n->input[0]];
+    const size_t per = fan(n, in), groups = n->op == SOTTO_OP_CONV ? n->groups : 1, filters = n->out / groups;
+    const double taps = (double)taps_of(n, in);
+    double largest = -INFINITY, noise = 0.0;
+    largest_weight(p, at, sharp, &largest, 0.0);
+    if (!(largest > -INFINITY) || !(p->power[at] > 0.0)) {
+        return 0.0;
+    }
+    for (int pass = 0; pass < 1 + slopes; pass++) {
+        const double scale = pass == 0 ? 0.0 : exp(largest) * p->weight_power / p->power[at];
+        for (size_t g = 0; g < groups; g++) {
+            double out = 0.0, read = 0.0;
+            for (size_t o = g * filters; o < (g + 1) * filters; o++) {
+                out += exp(2.0 * log_factor(p, at, o));
+            }
+            for (size_t c = g * per; c < (g + 1) * per; c++) {
+                read += taps * x[c].square * exp(-2.0 * log_factor(p, n->input[0], c));
+            }
+            noise += pass == 0 ? out * read : 0.0;
+            for (size_t o = g * filters; pass == 1 && o < (g + 1) * filters; o++) {
+                add_slope(p, at, o, 2.0 * scale * read * exp(2.0 * log_factor(p, at, o)));
+            }
+            for (size_t c = g * per; pass == 1 && c < (g + 1) * per; c++) {
+                add_slope(p, n->input[0], c, -2.0 * scale * out * taps * x[c].square * exp(-2.0 * log_factor(p, n->input[0], c)));
+            }
+        }
+    }
+    const double term = exp(largest) * noise * p->weight_power / p->power[at];
+    if (slopes) {
+        largest_weight(p, at, sharp, &largest, term);
+    }
+    return term;
+}
+
+/* The term of the values of a group of units. */
+static double value_term(const problem *p, uint32_t group, double sharp, int slopes)
+{
+    double most = -INFINITY, sum = 0.0, gain = 0.0;
+    for (int pass = 0; pass < 2 + slopes; pass++) {
+        const double term = pass < 2 ? 0.0 : exp(most + log(sum) / sharp) * gain * p->value_power;
+        for (size_t i = group; i < p->m->node_count; i++) {
+            for (size_t c = 0; p->group[i] == group && sotto_op_is_unit(p->m->nodes[i].op) && c < p->m->nodes[i].shape.c; c++) {
+                const size_t at = p->o->first[i] + c;
+                const double u = p->u[p->parent[at]], z = p->range[at] > 0.0 ? 2.0 * (log(p->range[at]) - u) : -INFINITY;
+                if (pass == 0) {
+                    most = z > most ? z : most;
+                } else if (pass == 1) {
+                    sum += z > -INFINITY ? exp(sharp * (z - most)) : 0.0;
+                    gain += p->gain[at] * exp(2.0 * u);
+                } else if (gain > 0.0) {
+                    const double part = z > -INFINITY ? exp(sharp * (z - most)) / sum : 0.0;
+                    add_slope(p, i, c, 2.0 * term * (p->gain[at] * exp(2.0 * u) / gain - part));
+                }
+            }
+        }
+        if (!(most > -INFINITY)) {
+            return 0.0;
+        }
+    }
+    return exp(most + log(sum) / sharp) * gain * p->value_power;
+}
+
+/* ---- setting up ------------------------------------------------------------------------------------------------------- */
+
+static void measure_linear(problem *p, size_t at)
+{
+    const sotto_node *n = &p->m->nodes[at], *in = &p->m->nodes[n->input[0]];
+    const size_t per = fan(n, in), taps = taps_of(n, in);
+    const float *w = n->tensor[0];
+    for (size_t o = 0; o < n->out; o++) {
+        for (size_t c = 0; c < per; c++) {
+            double most = 0.0, square = 0.0, gain = 1.0;
+            for (size_t t = 0; t < taps; t++, w++) {
+                most = fmax(most, fabs((double)*w));
+                square += (double)*w * (double)*w;
+            }
+            p->most[at][o * per + c] = most > 0.0 ? (float)log(most) : -100.0f;
+            uint32_t node = n->input[0];
+            size_t channel = first_in(n, o, per) + c;
+            if (p->power[at] > 0.0 && source(p->m, &node, &channel, &gain)) {
+                p->gain[p->o->first[node] + channel] += gain * square / p->power[at];
+            }
+        }
+    }
+}
+
+static void measure(problem *p, const sotto_equalise_options *options)
+{
+    const sotto_model *m = p->m;
+    for (size_t i = 0; i < m->node_count; i++) {
+        for (size_t c = 0; c < m->nodes[i].shape.c; c++) {
+            const size_t at = p->o->first[i] + c;
+            p->power[i] += p->o->channel[at].square;
+            p->range[at] = i == 0 || sotto_op_is_unit(m->nodes[i].op) ? sotto_observe_range(p->o, i, c, options->method, options->share, options->value_bits) : 0.0;
+        }
+    }
+    for (size_t i = 1; i < m->node_count; i++) {
+        if (sotto_op_is_linear(m->nodes[i].op)) {
+            measure_linear(p, i);
+        }
+        for (size_t c = 0; m->nodes[i].op == SOTTO_OP_ADD && c < m->nodes[i].shape.c; c++) {
+            for (unsigned k = 0; k < 2; k++) {
+                uint32_t node = m->nodes[i].input[k];
+                size_t channel = c;
+                double gain = 1.0;
+                if (p->power[i] > 0.0 && source(m, &node, &channel, &gain)) {
+                    p->gain[p->o->first[node] + channel] += gain / p->power[i];
+                }
+            }
+        }
+    }
+}
+
+static void problem_free(problem *p)
+{
+    for (size_t i = 0; p->most != NULL && i < p->m->node_count; i++) {
+        sotto_free(p->most[i]);
+    }
+    void *const all[] = {p->parent, p->fixed, p->group, p->range, p->gain, p->power, p->most, p->u, p->slope, p->momentum, p->square};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        sotto_free(all[i]);
+    }
+}
+
+static int problem_new(problem *p, const sotto_model *m, const sotto_observation *o, const sotto_equalise_options *options)
+{
+    const size_t n = o->channel_count;
+    *p = (problem){.m = m, .o = o, .weight_power = ldexp(1.0, -2 * (int)options->weight_bits + 2) / 12.0,
+                   .value_power = ldexp(1.0, -2 * (int)options->value_bits) / 12.0};
+    p->parent = sotto_calloc(n, sizeof *p->parent);
+    p->fixed = sotto_calloc(n, sizeof *p->fixed);
+    p->group = sotto_calloc(m->node_count, sizeof *p->group);
+    p->most = sotto_calloc(m->node_count, sizeof *p->most);
+    p->power = sotto_calloc(m->node_count, sizeof *p->power);
+    int bad = p->parent == NULL || p->fixed == NULL || p->group == NULL || p->most == NULL || p->power == NULL;
+    double **const arrays[] = {&p->range, &p->gain, &p->u, &p->slope, &p->momentum, &p->square};
+    for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) {
+        *arrays[i] = sotto_calloc(n, sizeof **arrays[i]);
+        bad |= *arrays[i] == NULL;
+    }
+    for (size_t i = 0; !bad && i < m->node_count; i++) {
+        const sotto_node *node = &m->nodes[i];
+        p->group[i] = (uint32_t)i;
+        if (sotto_op_is_linear(node->op)) {
+            p->most[i] = sotto_calloc(node->out * fan(node, &m->nodes[node->input[0]]), sizeof **p->most);
+            bad = p->most[i] == NULL;
+        }
+    }
+    if (bad) {
+        problem_free(p);
+        return sotto_fail(SOTTO_ERR_MEMORY, "no memory to equalise %zu channels", n);
+    }
+    for (size_t i = 0; i < n; i++) {
+        p->parent[i] = (uint32_t)i;
+    }
+    tie_channels(p);
+    join_units(p);
+    for (size_t i = 0; i < n; i++) {
+        p->parent[i] = root(p->parent, (uint32_t)i);
+    }
+    for (size_t i = 0; i < m->node_count; i++) {
+        p->group[i] = root(p->group, (uint32_t)i);
+    }
+    measure(p, options);
+    return SOTTO_OK;
+}
+
+/* ---- descent ---------------------------------------------------------------------------------------------------------- */
+
+/* Steps of Adam (Kingma and Ba, ICLR 2015) on the logarithm of the sum; the maxima sharpen as it goes. */
+static void descend(problem *p)
+{
+    const size_t n = p->o->channel_count;
+    for (int round = 0; round < ROUNDS; round++) {
+        const double done = (double)round / ROUNDS, sharp = 2.0 * exp2(5.0 * done), rate = 0.1 * pow(0.02, done);
+        double all = 0.0;
+        memset(p->slope, 0, n * sizeof *p->slope);
+        for (size_t i = 1; i < p->m->node_count; i++) {
+            if (sotto_op_is_linear(p->m->nodes[i].op)) {
+                all += weight_term(p, i, sharp, 1);
+            } else if (sotto_op_is_unit(p->m->nodes[i].op) && p->group[i] == i) {
+                all += value_term(p, (uint32_t)i, sharp, 1);
+            }
+        }
+        for (size_t i = 0; all > 0.0 && i < n; i++) {
+            const double g = p->slope[i] / all;
+            p->momentum[i] = 0.9 * p->momentum[i] + 0.1 * g;
+            p->square[i] = 0.99 * p->square[i] + 0.01 * g * g;
+            if (!p->fixed[i] && p->parent[i] == i && p->square[i] > 0.0) {
+                const double m = p->momentum[i] / (1.0 - pow(0.9, round + 1)), v = p->square[i] / (1.0 - pow(0.99, round + 1));
+                p->u[i] = fmax(-LOG_MAX, fmin(LOG_MAX, p->u[i] - rate * m / (sqrt(v) + 1e-12)));
+            }
+        }
+    }
+}
+
+static void scale_linear(const problem *p, sotto_node *n, size_t at)
+{
+    const sotto_node *in = &p->m->nodes[n->input[0]];
+    const size_t per = fan(n, in), taps = taps_of(n, in);
+    float *w = n->tensor[0];
+    for (size_t o = 0; o < n->out; o++) {
+        const double uo = log_factor(p, at, o);
+        for (size_t c = 0; c < per; c++) {
+            const double factor = exp(log_factor(p, n->input[0], first_in(n, o, per) + c) - uo);
+            for (size_t t = 0; t < taps; t++, w++) {
+                *w = (float)(*w * factor);
+            }
+        }
+        n->tensor[1][o] = (float)(n->tensor[1][o] * exp(-uo));
+    }
+}
+
+static void apply(const problem *p, sotto_model *m, sotto_observation *o)
+{
+    for (size_t i = 1; i < m->node_count; i++) {
+        sotto_node *n = &m->nodes[i];
+        if (sotto_op_is_linear(n->op)) {
+            scale_linear(p, n, i);
+        }
+        for (size_t c = 0; c < n->shape.c; c++) {
+            const double u = log_factor(p, i, c);
+            if (n->op == SOTTO_OP_CLIP) {
+                n->tensor[0][c] = (float)(n->tensor[0][c] * exp(-u));
+            }
+            for (unsigned k = 0; n->op == SOTTO_OP_ACT && n->tensor[0] != NULL && k < SOTTO_POLY_TERMS; k++) {
+                float *term = &n->tensor[0][c * SOTTO_POLY_TERMS + k];
+                *term = (float)(*term * exp(((double)k - 1.0) * u)); /* y / g = sum_k c_k g^(k - 1) (x / g)^k */
+            }
+        }
+    }
+    for (size_t i = 0; i < o->channel_count; i++) {
+        sotto_channel_stats *s = &o->channel[i];
+        const double g = exp(-p->u[p->parent[i]]);
+        *s = (sotto_channel_stats){s->low * g, s->high * g, s->square * g * g, s->mean * g, s->bin_unit * g};
+    }
+}
+
+static int check(const sotto_model *m, const sotto_observation *o)
+{
+    for (size_t i = 0; i < m->node_count; i++) {
+        if (m->nodes[i].op == SOTTO_OP_BATCHNORM) {
+            return sotto_fail(SOTTO_ERR_UNSUPPORTED, "node %s: a batch norm; deploy the model first", m->nodes[i].name);
+        }
+    }
+    if (o->node_count != m->node_count || !sotto_model_has_weights(m)) {
+        return sotto_fail(SOTTO_ERR_ARG, "equalisation needs the model's weights, and what was observed on that model");
+    }
+    return SOTTO_OK;
+}
+
+int sotto_equalise(sotto_model *m, sotto_observation *o, const sotto_equalise_options *options)
+{
+    problem p;
+    int status = check(m, o);
+    if (status == SOTTO_OK) {
+        status = problem_new(&p, m, o, options);
+    }
+    if (status == SOTTO_OK) {
+        descend(&p);
+        apply(&p, m, o);
+        problem_free(&p);
+    }
+    return status;
+}
+
+int sotto_quantisation_noise(const sotto_model *m, const sotto_observation *o, const sotto_equalise_options *options, double *noise, double *range)
+{
+    problem p;
+    int status = check(m, o);
+    if (status == SOTTO_OK) {
+        status = problem_new(&p, m, o, options);
+    }
+    if (status != SOTTO_OK) {
+        return status;
+    }
+    for (size_t i = 0; i < m->node_count; i++) {
+        noise[i] = range[i] = 0.0;
+        if (i == 0) {
+            double gain = 0.0;
+            for (size_t c = 0; c < m->nodes[0].shape.c; c++) {
+                range[0] = fmax(range[0], p.range[c]);
+                gain += p.gain[c];
+            }
+            noise[0] = range[0] * range[0] * gain * ldexp(1.0, -2 * (int)options->input_bits + 2) / 12.0;
+        } else if (sotto_op_is_linear(m->nodes[i].op)) {
+            noise[i] = weight_term(&p, i, 1e3, 0);
+        } else if (sotto_op_is_unit(m->nodes[i].op)) {
+            const uint32_t group = p.group[i];
+            double members = 0.0;
+            for (size_t j = group; j < m->node_count; j++) {
+                const int member = p.group[j] == group && sotto_op_is_unit(m->nodes[j].op);
+                members += member;
+                for (size_t c = 0; member && c < m->nodes[j].shape.c; c++) {
+                    range[i] = fmax(range[i], p.range[o->first[j] + c]);
+                }
+            }
+            noise[i] = value_term(&p, group, 1e3, 0) / members;
+        }
+    }
+    problem_free(&p);
+    return SOTTO_OK;
+}
