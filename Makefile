@@ -22,21 +22,21 @@ bfv_SRC    := params keys encrypt evaluate encode noise wire flood answer batch 
 ot_SRC     := base extension softspoken ferret kernels_ref kernels_avx2 kernels_gfni product lookup lookup_ref lookup_avx2 lookup_avx512
 garble_SRC := circuit word gadgets library bristol halfgates garbling plan store kernel_ref kernel_ni kernel_vaes
 nn_SRC     := model/model model/text model/weights model/deploy plain/float plain/program plain/fixed plain/narrow plain/narrow_ref plain/narrow_avx2 plain/narrow_avx512 plain/observe plain/equalise plain/reach plain/calibrate \
-              secure/linear secure/linear_plan secure/linear_apply secure/apply_ref secure/apply_avx2 secure/apply_avx512 secure/step secure/step_ref secure/step_avx2 secure/step_avx512 secure/network secure/cost secure/cost_measure secure/frame secure/sign secure/unit secure/unit_client secure/unit_server secure/poly secure/label secure/material secure/forecast secure/planner secure/session client server
+              secure/linear secure/linear_plan secure/linear_apply secure/apply_ref secure/apply_avx2 secure/apply_avx512 secure/step secure/step_ref secure/step_avx2 secure/step_avx512 secure/network plan/cost plan/cost_measure plan/cost_units secure/frame secure/sign secure/unit secure/unit_client secure/unit_server secure/poly secure/label secure/material plan/forecast plan/planner secure/session client server
 # Part of the program, not of the library: these need OpenBLAS, zlib, libpng and protobuf-c.
 train_SRC  := dataset conv conv_ref conv_avx2 conv_avx512 tape tape_plan tape_vertex tape_ops tape_loops_ref tape_loops_avx2 tape_loops_avx512 loss augment optimise rounding checkpoint train
 onnx_SRC   := read operators arithmetic shapes constant simplify write
-apps_SRC   := main cli common sets image image_coded train train_log evaluate quantise inspect plan import export eval serve infer demo bench bench_lattice bench_party bench_layer bench_model bench_train link
+apps_SRC   := main cli common sets image image_coded train train_log evaluate quantise inspect plan import export eval serve infer demo bench bench_lattice bench_party bench_layer bench_model bench_growth bench_train link plot
 
 lib_TEST    := err mem ct bytes rng cpu aes prg hash chan tcp pool support
 ring_TEST   := modulus prime ntt ntt_ifma tiers rns convert poly sample
 bfv_TEST    := params keys encrypt evaluate encode noise wire flood answer batch keyswitch multiply galois answer_long
 ot_TEST     := base extension softspoken ferret kernels product lookup
 garble_TEST := circuit word gadgets library bristol halfgates garbling plan store
-nn_TEST     := model text arch weights deploy float program fixed narrow observe equalise reach calibrate linear step frame unit poly label session planner
+nn_TEST     := model text arch weights deploy float program fixed narrow observe equalise reach calibrate linear step frame unit poly label session cost forecast planner
 train_TEST  := dataset conv tape loss augment optimise rounding checkpoint train resume shipped
 onnx_TEST   := read write operators networks
-apps_TEST   := link image sets
+apps_TEST   := link image sets soak
 
 WARN := -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes -Wundef -Werror
 # zmm and ymm code must not leak into portable files, so there is no -march here; files that need an extension name it below.
@@ -128,7 +128,7 @@ NET ?= fashion
 demo: program
 	@$(SOTTO) demo $(NET)
 
-# BENCH names a group: ring, bfv, ot, garble, relu, layer, model, train or all.
+# BENCH names a group: ring, bfv, ot, garble, relu, layer, model, growth, train or all.
 BENCH ?= all
 bench: program
 	@$(SOTTO) bench $(BENCH)
@@ -180,7 +180,8 @@ $(BUILD)/tests/apps/%: $(BUILD)/tests/apps/%.o $(SUPPORT_OBJ) $(LIB)
 
 $(BUILD)/tests/apps/test_link: $(BUILD)/apps/link.o
 $(BUILD)/tests/apps/test_image: $(BUILD)/apps/image.o $(BUILD)/apps/image_coded.o
-$(BUILD)/tests/apps/test_sets: $(BUILD)/apps/sets.o $(BUILD)/nn/train/dataset.o
+$(BUILD)/tests/apps/test_soak: $(BUILD)/apps/common.o $(BUILD)/apps/cli.o
+$(BUILD)/tests/apps/test_sets: $(BUILD)/apps/sets.o $(BUILD)/apps/image.o $(BUILD)/apps/image_coded.o $(BUILD)/nn/train/dataset.o
 
 # Every decoder on its kept inputs; and the same targets under libFuzzer, which brings its own main.
 $(FUZZ_TEST): $(BUILD)/tests/fuzz/test_corpus.o $(FUZZ_OBJ) $(SUPPORT_OBJ) $(BUILD)/nn/train/dataset.o $(ONNX_OBJ) $(LIB)

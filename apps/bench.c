@@ -19,7 +19,7 @@ static const struct group {
     const char *name;
     int (*run)(bench *b);
 } groups[] = {{"ring", bench_ring}, {"bfv", bench_bfv},     {"ot", bench_ot},       {"garble", bench_garble},
-              {"relu", bench_relu}, {"layer", bench_layer}, {"model", bench_model}, {"train", bench_train}};
+              {"relu", bench_relu}, {"layer", bench_layer}, {"model", bench_model}, {"growth", bench_growth}, {"train", bench_train}};
 
 static const struct unit {
     const char *name;
@@ -134,6 +134,14 @@ void bench_report(bench *b, const bench_row *row, double *x, const sotto_chan_st
     fflush(stdout);
 }
 
+void bench_report_one(bench *b, const bench_row *row, double value)
+{
+    const unsigned runs = b->runs;
+    b->runs = 1;
+    bench_report(b, row, &value, NULL);
+    b->runs = runs;
+}
+
 int bench_measure(bench *b, const bench_row *row)
 {
     double x[RUNS_MAX], seconds;
@@ -238,9 +246,9 @@ static const cli_option option_table[] = {
     {"tier", CLI_STRING, &tier, "T", "at most this tier of CPU features: portable, avx2, avx512 or ifma", 0, 0},
     {"only", CLI_STRING, &settings.only, "NAME", "one row", 0, 0},
     {"runs", CLI_UINT, &settings.runs, "N", "runs of each row; 5 and more give a median worth the name", 1, RUNS_MAX},
-    {"threads", CLI_UINT, &settings.threads, "N", "of each process in the groups layer, model and train", 1, 1024},
+    {"threads", CLI_UINT, &settings.threads, "N", "of each process in the groups layer, model, growth and train", 1, 1024},
     {"net", CLI_STRING, &net, "NET", "loopback, lan (1 Gbit/s, 1.2 ms), wan (100 Mbit/s, 40 ms) or BANDWIDTH,RTT such as 200Mbit,10ms,\n"
-                                     "                                emulated between the processes of layer and model", 0, 0},
+                                     "                                emulated between the processes of layer, model and growth", 0, 0},
     {"model", CLI_STRING, &settings.model, "PREFIX", "for the group model", 0, 0},
     {"arch", CLI_STRING, &settings.arch, "NAME", "for the group model: an architecture or its file instead, with --random-weights", 0, 0},
     {"random-weights", CLI_FLAG, &random_weights, "", "plan it on random weights and images; time and bytes do not depend on them", 0, 0},
@@ -248,11 +256,12 @@ static const cli_option option_table[] = {
     {"ot", CLI_CHOICE, &settings.ot, OT_CHOICES, OT_HELP "for the group model: the OT extension", 0, 0},
     {"conv", CLI_STRING, &settings.conv, "SHAPE", "for the group layer: HxW:IN:OUT:KERNEL[:STRIDE[:PAD[:GROUPS]]]", 0, 0},
     {"fc", CLI_STRING, &settings.fc, "SHAPE", "for the group layer: IN:OUT", 0, 0},
+    {"plot", CLI_STRING, &settings.plot, "FILE.svg", "draws the group growth (gnuplot)", 0, 0},
     {"bits", CLI_UINT, &settings.bits, "L", "ring of that shape's outputs", 2, 51},
 };
 
 static const cli_command command = {"bench", "GROUP",
-                                    "Measures ring, bfv, ot, garble, relu, layer, model, train, or all: medians over the runs, after a warm-up. Two-party rows run\n"
+                                    "Measures ring, bfv, ot, garble, relu, layer, model, growth, train, or all: medians over the runs, after a warm-up. Two-party rows run\n"
                                     "both parties as processes of their own; bytes are those of one call as this side sees them, seconds those of the whole exchange.",
                                     option_table, sizeof option_table / sizeof *option_table, 1, 1};
 
@@ -281,7 +290,7 @@ int cmd_bench(int argc, char **argv)
         known |= strcmp(args[0], groups[i].name) == 0 || strcmp(args[0], "all") == 0;
     }
     if (!known) {
-        return cli_misuse(&command, "unknown group '%s'; expected ring, bfv, ot, garble, relu, layer, model, train or all", args[0]);
+        return cli_misuse(&command, "unknown group '%s'; expected ring, bfv, ot, garble, relu, layer, model, growth, train or all", args[0]);
     }
     settings.tier = sotto_tier_name(sotto_cpu_tier());
     sotto_cpu_brand(cpu, sizeof cpu);

@@ -18,6 +18,7 @@ typedef struct bench {
     const char *conv, *fc; /* one shape, for the group layer; or NULL */
     unsigned bits;         /* of its ring */
     link_spec net;      /* between the processes of the groups layer and model */
+    const char *plot;   /* SVG of the group growth; or NULL */
     int as_json, rows;
 } bench;
 
@@ -45,6 +46,8 @@ int bench_wants(const bench *b, const char *name);
 SOTTO_MUST_CHECK int bench_measure(bench *b, const bench_row *row);
 /* A row of b->runs samples, in the row's unit, that were taken elsewhere; sorts them. moved: bytes and rounds of one call, or NULL. */
 void bench_report(bench *b, const bench_row *row, double *samples, const sotto_chan_stats *moved);
+/* The same of a figure that there is once. */
+void bench_report_one(bench *b, const bench_row *row, double value);
 
 /* Runs party 1 in a process of its own and party 0 here, joined by TCP over loopback or, unless net is NULL, over that emulated network. party 1's part must do
  * exactly as many calls: it is told each time by a byte from bench_step. */
@@ -66,6 +69,7 @@ int bench_garble(bench *b);
 int bench_relu(bench *b);
 int bench_layer(bench *b);
 int bench_model(bench *b);
+int bench_growth(bench *b);
 int bench_train(bench *b);
 
 #endif

@@ -5,7 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "apps/bench.h"
+#include "apps/bench_model.h"
 #include "apps/commands.h"
 #include "apps/quantise.h"
 #include "lib/mem.h"
@@ -13,8 +13,8 @@
 #include "nn/model/weights.h"
 #include "ot/extension.h"
 
-enum { SETUP, PREPARE, INFER, PHASES, FOLDER_MAX = 512 };
-static const char *const phase_names[PHASES] = {"setup", "prepare", "infer"};
+enum { FOLDER_MAX = 512 };
+static const char *const phase_names[MODEL_PHASES] = {"setup", "prepare", "infer"};
 
 /* ---- peak memory ------------------------------------------------------------------------------------------------------------- */
 
@@ -155,9 +155,9 @@ static int timed_phase(bench *b, client *c, unsigned phase, double *seconds, sot
 {
     const sotto_chan_stats from = c->env.chan->stats;
     const double start = cli_seconds();
-    const int status = phase == SETUP     ? sotto_session_open(&c->session, &c->network, &c->env, (sotto_sign_provider)b->sign, OT_KIND(b->ot))
-                       : phase == PREPARE ? sotto_session_prepare(c->session)
-                                          : sotto_session_infer(c->session, c->logits, c->x);
+    const int status = phase == MODEL_SETUP     ? sotto_session_open(&c->session, &c->network, &c->env, (sotto_sign_provider)b->sign, OT_KIND(b->ot))
+                       : phase == MODEL_PREPARE ? sotto_session_prepare(c->session)
+                                               : sotto_session_infer(c->session, c->logits, c->x);
     *seconds = cli_seconds() - start;
     moved->bytes_out += c->env.chan->stats.bytes_out - from.bytes_out;
     moved->bytes_in += c->env.chan->stats.bytes_in - from.bytes_in;
@@ -166,7 +166,7 @@ static int timed_phase(bench *b, client *c, unsigned phase, double *seconds, sot
 }
 
 /* A session for each sample. The first one is a warm-up, unless fewer than five are wanted, which is for what takes minutes. */
-static int run_client(bench *b, client *c, bench_pair *pair, double *samples, sotto_chan_stats moved[PHASES])
+static int run_client(bench *b, client *c, bench_pair *pair, model_figures *f)
 {
     const unsigned warm_up = b->runs >= 5;
     int status = SOTTO_OK;
@@ -176,45 +176,20 @@ static int run_client(bench *b, client *c, bench_pair *pair, double *samples, so
         if (!bench_step(pair)) {
             status = sotto_fail(SOTTO_ERR_CLOSED, "the second party is gone");
         }
-        for (unsigned phase = 0; phase < PHASES && status == SOTTO_OK; phase++) {
-            status = timed_phase(b, c, phase, &seconds, run < warm_up ? &unused : &moved[phase]);
+        for (unsigned phase = 0; phase < MODEL_PHASES && status == SOTTO_OK; phase++) {
+            status = timed_phase(b, c, phase, &seconds, run < warm_up ? &unused : &f->moved[phase]);
             if (run >= warm_up) {
-                samples[phase * b->runs + run - warm_up] = seconds;
+                f->samples[phase][run - warm_up] = seconds;
             }
         }
         sotto_session_close(c->session);
         c->session = NULL;
     }
+    for (unsigned phase = 0; phase < MODEL_PHASES; phase++) {
+        const sotto_chan_stats *sum = &f->moved[phase];
+        f->moved[phase] = (sotto_chan_stats){sum->bytes_out / b->runs, sum->bytes_in / b->runs, sum->rounds / b->runs};
+    }
     return status;
-}
-
-/* Samples of a phase after those of the one before; room for one more row of b->runs. */
-static void report(bench *b, const client *c, double *samples, const sotto_chan_stats moved[PHASES], double server_peak)
-{
-    static const char *const sign_names[] = {"lookup", "circuit"};
-    const double peaks[2] = {peak_bytes(), server_peak};
-    const bench_param params[] = {{"model", c->network.model.name, 0},
-                                  {"net", b->net.name, 0},
-                                  {"units", sign_names[b->sign], 0},
-                                  {"ot", sotto_ot_kind_name(OT_KIND(b->ot)), 0},
-                                  {"weights", b->arch == NULL ? "trained" : "random", 0},
-                                  {0}};
-    for (unsigned phase = 0; phase < PHASES; phase++) {
-        const sotto_chan_stats *sum = &moved[phase];
-        const sotto_chan_stats one = {sum->bytes_out / b->runs, sum->bytes_in / b->runs, sum->rounds / b->runs};
-        if (bench_wants(b, phase_names[phase])) {
-            bench_report(b, &(bench_row){.name = phase_names[phase], .unit = "s", .params = params}, samples + phase * b->runs, &one);
-        }
-    }
-    for (size_t side = 0; side < 2; side++) {
-        const char *name = side == 0 ? "memory.client" : "memory.server";
-        for (unsigned i = 0; i < b->runs; i++) {
-            samples[PHASES * b->runs + i] = peaks[side] / 1e6;
-        }
-        if (bench_wants(b, name)) {
-            bench_report(b, &(bench_row){.name = name, .unit = "MB", .params = params}, samples + PHASES * b->runs, NULL);
-        }
-    }
 }
 
 static int client_new(client *c, bench *b, bench_pair *pair, const model_paths *paths)
@@ -247,11 +222,10 @@ static void client_free(client *c)
     sotto_network_free(&c->network);
 }
 
-static int model_rows(bench *b, const model_paths *paths, double *samples, double *server_peak)
+static int both_parties(bench *b, const model_paths *paths, model_figures *f, double *server_peak)
 {
     bench_pair pair;
     client c = {0};
-    sotto_chan_stats moved[PHASES] = {0};
     int status = bench_pair_start(&pair, &b->net);
     peak_reset();
     if (status == SOTTO_OK && pair.party == 1) {
@@ -260,34 +234,80 @@ static int model_rows(bench *b, const model_paths *paths, double *samples, doubl
     } else if (status == SOTTO_OK) {
         status = client_new(&c, b, &pair, paths);
         if (status == SOTTO_OK) {
-            status = run_client(b, &c, &pair, samples, moved);
+            status = run_client(b, &c, &pair, f);
         }
     }
     status = bench_pair_end(&pair, status); /* of the second party nothing is left here, and its peak is known */
     if (status == SOTTO_OK) {
-        report(b, &c, samples, moved, *server_peak);
+        f->peak[0] = peak_bytes();
+        f->peak[1] = *server_peak;
+        snprintf(f->name, sizeof f->name, "%s", c.network.model.name);
     }
     client_free(&c);
     return status;
 }
 
-int bench_model(bench *b)
+int bench_model_measure(bench *b, model_figures *f)
 {
     model_paths paths;
     char folder[FOLDER_MAX] = "";
-    double *samples = sotto_calloc((PHASES + 1) * (size_t)b->runs, sizeof *samples);
+    memset(f, 0, sizeof *f);
     double *server_peak = mmap(NULL, sizeof *server_peak, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    int status = samples == NULL || server_peak == MAP_FAILED ? sotto_fail(SOTTO_ERR_MEMORY, "no memory for %u samples", b->runs) : SOTTO_OK;
+    int bad = server_peak == MAP_FAILED;
+    for (unsigned phase = 0; phase < MODEL_PHASES; phase++) {
+        f->samples[phase] = sotto_calloc(b->runs, sizeof *f->samples[phase]);
+        bad |= f->samples[phase] == NULL;
+    }
+    int status = bad ? sotto_fail(SOTTO_ERR_MEMORY, "no memory for %u samples", b->runs) : SOTTO_OK;
     if (status == SOTTO_OK) {
         status = b->arch == NULL ? model_paths_of(&paths, b->model) : random_saved(b->arch, folder, &paths);
     }
     if (status == SOTTO_OK) {
-        status = model_rows(b, &paths, samples, server_peak);
+        status = both_parties(b, &paths, f, server_peak);
     }
     remove_saved(folder, &paths);
     if (server_peak != MAP_FAILED) {
         munmap(server_peak, sizeof *server_peak);
     }
-    sotto_free(samples);
+    return status;
+}
+
+void model_figures_free(model_figures *f)
+{
+    for (unsigned phase = 0; phase < MODEL_PHASES; phase++) {
+        sotto_free(f->samples[phase]);
+        f->samples[phase] = NULL;
+    }
+}
+
+static void report(bench *b, model_figures *f)
+{
+    static const char *const sign_names[] = {"lookup", "circuit"}, *const sides[] = {"memory.client", "memory.server"};
+    const bench_param params[] = {{"model", f->name, 0},
+                                  {"net", b->net.name, 0},
+                                  {"units", sign_names[b->sign], 0},
+                                  {"ot", sotto_ot_kind_name(OT_KIND(b->ot)), 0},
+                                  {"weights", b->arch == NULL ? "trained" : "random", 0},
+                                  {0}};
+    for (unsigned phase = 0; phase < MODEL_PHASES; phase++) {
+        if (bench_wants(b, phase_names[phase])) {
+            bench_report(b, &(bench_row){.name = phase_names[phase], .unit = "s", .params = params}, f->samples[phase], &f->moved[phase]);
+        }
+    }
+    for (size_t side = 0; side < 2; side++) {
+        if (bench_wants(b, sides[side])) {
+            bench_report_one(b, &(bench_row){.name = sides[side], .unit = "MB", .params = params}, f->peak[side] / 1e6);
+        }
+    }
+}
+
+int bench_model(bench *b)
+{
+    model_figures f;
+    const int status = bench_model_measure(b, &f);
+    if (status == SOTTO_OK) {
+        report(b, &f);
+    }
+    model_figures_free(&f);
     return status;
 }

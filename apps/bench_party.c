@@ -29,6 +29,7 @@ typedef struct party_ctx {
     uint8_t *choice, *offer, *reply;
 } party_ctx;
 
+static const int64_t bench_bounds[] = {1 << 16}; /* of clips, one channel */
 static const sotto_block bench_salt = {{0x6f74746f73, 1}};
 
 static int act(void *ctx)
@@ -341,7 +342,7 @@ static int relu_prepare(party_ctx *c)
         return status == SOTTO_OK ? done(c, 1) : status;
     }
     sotto_unit_server_free(c->server);
-    status = sotto_unit_server_new(&c->server, &c->plan, c->ot, chan, &c->rng, NULL);
+    status = sotto_unit_server_new(&c->server, &c->plan, c->ot, chan, &c->rng, bench_bounds);
     if (status == SOTTO_OK) {
         status = sotto_unit_server_correct(c->server, c->ot, chan);
     }
@@ -410,7 +411,38 @@ typedef struct relu_case {
     sotto_sign_provider sign;
     unsigned u;
     size_t count;
+    const char *kind; /* NULL: relu */
 } relu_case;
+
+static const char *const unit_kinds[] = {"clip", "patch4", "identity", "identity90"};
+
+/* A layer of one kind: ReLU, clipped, decided by patches of four, passed on, or passed on but for one value in ten. */
+static int unit_step(sotto_step_info *s, const relu_case *k)
+{
+    *s = (sotto_step_info){.op = SOTTO_STEP_UNIT, .units = k->count, .words = k->count, .decisions = k->count, .truncation = {RELU_L, RELU_F, RELU_L_NEXT},
+                           .shape = {1, 1, (uint32_t)k->count}, .sign = 1, .sign_window = {RELU_K, RELU_K - k->u}};
+    if (k->kind == NULL) {
+        return SOTTO_OK;
+    }
+    s->clip = strcmp(k->kind, "clip") == 0;
+    s->sign = strcmp(k->kind, "identity") != 0;
+    if (s->clip || !s->sign) {
+        return SOTTO_OK;
+    }
+    const int patch = strcmp(k->kind, "patch4") == 0;
+    s->decision = sotto_calloc(k->count, sizeof *s->decision);
+    s->patch_bits = sotto_calloc(k->count, 1);
+    if (s->decision == NULL || s->patch_bits == NULL) {
+        return sotto_fail(SOTTO_ERR_MEMORY, "no memory for %zu units", k->count);
+    }
+    for (size_t i = 0; i < k->count; i++) {
+        s->decision[i] = patch ? (uint32_t)(i / 4) : i % 10 == 0 ? (uint32_t)(i / 10) : SOTTO_DECISION_PASS;
+    }
+    s->decisions = patch ? (k->count + 3) / 4 : (k->count + 9) / 10;
+    s->sign_window = patch ? (sotto_sign_window){RELU_K - 2, RELU_K - 2 - k->u} : s->sign_window;
+    memset(s->patch_bits, patch ? 2 : 0, s->decisions);
+    return SOTTO_OK;
+}
 
 /* Both rows of a case, over one session. */
 static int relu_rows(bench *b, const relu_case *k)
@@ -421,9 +453,9 @@ static int relu_rows(bench *b, const relu_case *k)
         int (*call)(void *ctx), (*before)(void *ctx);
         int (*act)(party_ctx *c);
     } rows[] = {{"prepare", act_prepare, NULL, relu_prepare}, {"infer", act_infer, act_prepare, relu_both}};
-    const sotto_step_info step = {.op = SOTTO_STEP_UNIT, .units = k->count, .truncation = {RELU_L, RELU_F, RELU_L_NEXT}, .sign = 1,
-                                  .sign_window = {RELU_K, RELU_K - k->u}};
-    const bench_param params[] = {{"u", NULL, k->u},
+    sotto_step_info step;
+    const bench_param params[] = {{"unit", k->kind == NULL ? "relu" : k->kind, 0},
+                                  {"u", NULL, k->u},
                                   {"l", NULL, RELU_L},
                                   {"lnext", NULL, RELU_L_NEXT},
                                   {"f", NULL, RELU_F},
@@ -431,7 +463,7 @@ static int relu_rows(bench *b, const relu_case *k)
                                   {"ot", sotto_ot_kind_name(k->ot), 0},
                                   {"sign", sign_names[k->sign], 0},
                                   {0}};
-    int status = SOTTO_OK;
+    int status = unit_step(&step, k);
     for (size_t row = 0; row < sizeof rows / sizeof *rows && status == SOTTO_OK; row++) {
         if (!bench_wants(b, rows[row].name)) {
             continue;
@@ -473,6 +505,8 @@ static int relu_rows(bench *b, const relu_case *k)
         sotto_free(c.offer);
         sotto_free(c.reply);
     }
+    sotto_free(step.decision);
+    sotto_free(step.patch_bits);
     return status;
 }
 
@@ -484,13 +518,16 @@ int bench_relu(bench *b)
     int status = SOTTO_OK;
     for (unsigned sign = 0; sign < SOTTO_SIGN_PROVIDERS; sign++) {
         for (size_t i = 0; i < sizeof kinds / sizeof *kinds && status == SOTTO_OK; i++) {
-            status = relu_rows(b, &(relu_case){kinds[i], (sotto_sign_provider)sign, U, MANY});
+            status = relu_rows(b, &(relu_case){kinds[i], (sotto_sign_provider)sign, U, MANY, NULL});
+        }
+        for (size_t i = 0; i < sizeof unit_kinds / sizeof *unit_kinds && status == SOTTO_OK; i++) {
+            status = relu_rows(b, &(relu_case){SOTTO_OT_SOFTSPOKEN4, (sotto_sign_provider)sign, U, MANY, unit_kinds[i]});
         }
     }
     for (unsigned sign = 0; sign < SOTTO_SIGN_PROVIDERS; sign++) {
         const unsigned most = sign == SOTTO_SIGN_LOOKUP ? U_MOST_LOOKUP : U_MOST;
         for (unsigned u = U_LEAST; u <= most && status == SOTTO_OK; u++) {
-            status = relu_rows(b, &(relu_case){SOTTO_OT_SOFTSPOKEN4, (sotto_sign_provider)sign, u, SOME});
+            status = relu_rows(b, &(relu_case){SOTTO_OT_SOFTSPOKEN4, (sotto_sign_provider)sign, u, SOME, NULL});
         }
     }
     return status;

@@ -26,8 +26,9 @@ typedef struct model_paths {
 } model_paths;
 SOTTO_MUST_CHECK int model_paths_of(model_paths *p, const char *prefix);
 
-/* `spec` is NAME or NAME:FOLDER with fashion, mnist, cifar10 or cifar100. Without FOLDER: fashion as Debian's package installs it, the others in
- * $SOTTO_DATA/mnist, cifar-10-batches-bin, cifar-100-binary. What is missing gives SOTTO_ERR_IO with where to get it. A set may have one half alone. */
+/* `spec` is NAME or NAME:FOLDER with fashion, mnist, cifar10, cifar100 or pictures. Without FOLDER: fashion as Debian's package installs it, the others in
+ * $SOTTO_DATA/mnist, cifar-10-batches-bin, cifar-100-binary, pictures. A folder of pictures: those whose names begin with a digit, which is the number of their class, in the
+ * order of their names and all of one size; from its folders train and test, where it has them, else the same for both halves. What is missing gives SOTTO_ERR_IO with where to get it. A set may have one half alone. */
 SOTTO_MUST_CHECK int dataset_open(sotto_dataset *d, const char *spec, int train);
 /* Gives a model without labels the names of the classes of that set (a FOLDER is not looked at), where it has as many outputs; else leaves it as it is. */
 SOTTO_MUST_CHECK int labels_from_set(sotto_model *m, const char *spec);

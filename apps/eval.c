@@ -12,7 +12,7 @@ static unsigned count, private_count, threads, sign, ot = OT_DEFAULT;
 static int only_float, only_fixed, as_json;
 
 static const cli_option option_table[] = {
-    {"data", CLI_STRING, &data, "SET", "test images of fashion, mnist, cifar10 or cifar100, or SET:FOLDER", 0, 0},
+    {"data", CLI_STRING, &data, "SET", "test images of fashion, mnist, cifar10, cifar100 or pictures, or SET:FOLDER", 0, 0},
     {"count", CLI_UINT, &count, "N", "first N images; 0: all", 0, 10000000},
     {"float", CLI_FLAG, &only_float, "", "float accuracy alone", 0, 0},
     {"fixed", CLI_FLAG, &only_fixed, "", "fixed-point accuracy alone", 0, 0},

@@ -232,6 +232,23 @@ static int decode(picture *p, const char *path, const uint8_t *data, size_t len)
     return sotto_fail(SOTTO_ERR_FORMAT, "%s: neither PGM, PPM (binary, 8 bits), PNG nor JPEG; raw bytes need --raw", path);
 }
 
+int image_shape(const char *path, sotto_shape *shape)
+{
+    uint8_t *data = NULL;
+    size_t len = 0;
+    picture p = {0};
+    int status = sotto_file_read(path, FILE_MAX, &data, &len);
+    if (status == SOTTO_OK) {
+        status = decode(&p, path, data, len);
+    }
+    if (status == SOTTO_OK) {
+        *shape = (sotto_shape){p.channels <= 2 ? 1 : 3, p.height, p.width}; /* transparency is no channel of its own */
+    }
+    sotto_free_secret(data, len, 1);
+    sotto_free_secret(p.data, (size_t)p.width * p.height, p.channels);
+    return status;
+}
+
 int image_read(const char *path, sotto_shape shape, image_mode mode, uint8_t **pixels)
 {
     uint8_t *data = NULL;

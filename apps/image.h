@@ -22,6 +22,8 @@ typedef enum image_mode {
 /* What `shape` takes, channel-major bytes, *pixels released with sotto_free (NULL on failure). SOTTO_ERR_IO; SOTTO_ERR_FORMAT where the file is damaged or of no known kind;
  * SOTTO_ERR_MISMATCH where its size is another; SOTTO_ERR_LIMIT above IMAGE_PIXELS_MAX; SOTTO_ERR_UNSUPPORTED for a kind that this build leaves out. */
 SOTTO_MUST_CHECK int image_read(const char *path, sotto_shape shape, image_mode mode, uint8_t **pixels);
+/* Channels (1 or 3), rows and columns of a picture as its file has them. Errors as of image_read. */
+SOTTO_MUST_CHECK int image_shape(const char *path, sotto_shape *shape);
 
 #define IMAGE_PIXELS_MAX ((size_t)1 << 25)
 

@@ -9,7 +9,7 @@
 
 static const char *host = "127.0.0.1";
 static unsigned port = 7700, timeout_s = 60, threads, prepare = 1, top_count = 3, sign, ot = OT_DEFAULT;
-static int as_json, fit, raw;
+static int as_json, fit, raw, label_only;
 
 static const cli_option option_table[] = {
     {"host", CLI_STRING, &host, "ADDRESS", "of the server", 0, 0},
@@ -18,6 +18,7 @@ static const cli_option option_table[] = {
     {"threads", CLI_UINT, &threads, "N", "0: one per CPU", 0, 1024},
     {"prepare", CLI_UINT, &prepare, "N", "inferences to prepare before the first image, as far as there are images and the server keeps them", 1, 1024},
     {"top", CLI_UINT, &top_count, "N", "classes to name for each image, most likely first", 1, TOP_MAX},
+    {"label", CLI_FLAG, &label_only, "", "learn the most likely class alone: no logit leaves the protocol", 0, 0},
     {"fit", CLI_FLAG, &fit, "", "scale and crop images that have not the size of the network (apps/image.h says how)", 0, 0},
     {"raw", CLI_FLAG, &raw, "", "images are files of raw bytes: channel after channel, rows from the top, nothing else", 0, 0},
     {"sign", CLI_CHOICE, &sign, "lookup|circuit", "how signs are decided: fewest bytes, or any width", 0, 0},
@@ -63,6 +64,22 @@ static void class_name(const sotto_client *c, size_t i, char out[48])
     } else {
         snprintf(out, 48, "class %zu", i);
     }
+}
+
+/* With --label: all that there is to say. */
+static void report_label(json *j, const sotto_client *c, const char *path, size_t label)
+{
+    char name[48];
+    class_name(c, label, name);
+    if (!as_json) {
+        printf("%s: %s\n", path, name);
+        return;
+    }
+    json_open(j, NULL, '{');
+    json_string(j, "image", path);
+    json_int(j, "class", (long long)label);
+    json_string(j, "label", name);
+    json_close(j, '}');
 }
 
 static void report(json *j, const sotto_client *c, const char *path, const double *logits)
@@ -117,6 +134,19 @@ static void report_costs(json *j, const sotto_client *c)
     print_phase("infer", &s.infer);
 }
 
+static int classify(json *j, sotto_client *c, const char *path, const uint8_t *pixels, size_t words, double *logits)
+{
+    size_t label;
+    const int status = label_only ? sotto_client_label_of(c, pixels, words, &label) : sotto_client_infer(c, pixels, words, logits);
+    cli_progress_end();
+    if (status == SOTTO_OK && label_only) {
+        report_label(j, c, path, label);
+    } else if (status == SOTTO_OK) {
+        report(j, c, path, logits);
+    }
+    return status;
+}
+
 /* All images are read before there is a connection: a mistake in the last one shows at once and costs the server nothing. */
 static int read_all(const char *model_path, const char *const *paths, size_t count, uint8_t **pixels, size_t *words)
 {
@@ -150,6 +180,7 @@ int cmd_infer(int argc, char **argv)
     options.threads = threads;
     options.sign = (sotto_sign_provider)sign;
     options.ot = OT_KIND(ot);
+    options.label_only = label_only;
     options.progress = on_progress;
     size_t words = 0;
     int status = read_all(args[0], args + 1, count, pixels, &words);
@@ -174,11 +205,7 @@ int cmd_infer(int argc, char **argv)
         json_open(&j, "images", '[');
     }
     for (size_t i = 0; i < count && status == SOTTO_OK; i++) {
-        status = sotto_client_infer(c, pixels[i], words, logits);
-        cli_progress_end();
-        if (status == SOTTO_OK) {
-            report(&j, c, args[1 + i], logits);
-        }
+        status = classify(&j, c, args[1 + i], pixels[i], words, logits);
     }
     if (opened) {
         json_close(&j, ']');

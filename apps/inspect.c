@@ -36,7 +36,7 @@ static linear_figures figures(const sotto_network_linear *linear, unsigned l)
 
 static const char *step_name(const sotto_step_info *s, const sotto_node *n)
 {
-    return s->op == SOTTO_STEP_GATHER ? "gather" : s->op == SOTTO_STEP_MAX ? "max" : sotto_op_name(n->op);
+    return s->op == SOTTO_STEP_GATHER ? "gather" : s->op == SOTTO_STEP_MAX ? "max" : s->op == SOTTO_STEP_POLY ? "poly" : sotto_op_name(n->op);
 }
 
 static void shape_text(const sotto_step_info *s, char out[48])
@@ -55,15 +55,15 @@ static void print_layers(const sotto_network *n, const sotto_terms *t)
     for (size_t i = 0; i < n->program.step_count; i++) {
         const sotto_step_info *s = &n->program.steps[i];
         const sotto_node *node = &n->model.nodes[s->node];
-        const sotto_unit_plan *u = &t->units[i];
+        const sotto_unit_bytes *u = s->op == SOTTO_STEP_POLY ? &t->polys[i].bytes : &t->units[i].bytes;
         const sotto_linear_plan *linear = &n->linear[i].plan;
         char shape[48];
         const int is_linear = s->op == SOTTO_STEP_LINEAR;
         shape_text(s, shape);
         printf("%-10s %-9s %-14s %10llu %7zu %4u %4u %3u %3u %13zu %13zu %11zu %11zu\n", node->name, step_name(s, node), shape,
-               (unsigned long long)(is_linear ? sotto_node_macs(&n->model, node) : 0), s->sign ? s->units : 0, s->l, s->k, s->truncation.f,
-               s->sign ? s->sign_window.k - s->sign_window.j : 0, is_linear ? linear->request_bytes : u->bytes.matrix + u->bytes.choice,
-               is_linear ? linear->answer_bytes : u->bytes.correction + u->bytes.table, u->bytes.reply, u->bytes.offer);
+               (unsigned long long)(is_linear ? sotto_node_macs(&n->model, node) : 0), s->decisions, s->l, s->k, s->truncation.f,
+               s->sign ? s->sign_window.k - s->sign_window.j : 0, is_linear ? linear->request_bytes : u->matrix + u->choice,
+               is_linear ? linear->answer_bytes : u->correction + u->table, u->reply, u->offer);
     }
 }
 
@@ -128,17 +128,17 @@ static void json_layer(json *j, const sotto_network *n, const sotto_terms *t, si
         json_int(j, "answers", (long long)p->answers);
         json_int(j, "prepare_bytes_out", (long long)p->request_bytes);
         json_int(j, "prepare_bytes_in", (long long)p->answer_bytes);
-    } else if (s->units > 0) {
-        const sotto_unit_plan *u = &t->units[i];
+    } else if (s->units > 0 || s->op == SOTTO_STEP_POLY) {
+        const sotto_unit_bytes *u = s->op == SOTTO_STEP_POLY ? &t->polys[i].bytes : &t->units[i].bytes;
         json_int(j, "units", (long long)s->units);
-        json_int(j, "relus", s->sign ? (long long)s->units : 0);
+        json_int(j, "relus", (long long)s->decisions);
         json_int(j, "k", s->k);
         json_int(j, "f", s->truncation.f);
         json_int(j, "u", s->sign ? s->sign_window.k - s->sign_window.j : 0);
-        json_int(j, "prepare_bytes_out", (long long)(u->bytes.matrix + u->bytes.choice));
-        json_int(j, "prepare_bytes_in", (long long)(u->bytes.correction + u->bytes.table));
-        json_int(j, "infer_bytes_out", (long long)u->bytes.reply);
-        json_int(j, "infer_bytes_in", (long long)u->bytes.offer);
+        json_int(j, "prepare_bytes_out", (long long)(u->matrix + u->choice));
+        json_int(j, "prepare_bytes_in", (long long)(u->correction + u->table));
+        json_int(j, "infer_bytes_out", (long long)u->reply);
+        json_int(j, "infer_bytes_in", (long long)u->offer);
     }
     json_close(j, '}');
 }

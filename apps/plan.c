@@ -10,7 +10,8 @@
 #include "apps/commands.h"
 #include "lib/mem.h"
 #include "nn/model/weights.h"
-#include "nn/secure/planner.h"
+#include "nn/plain/calibrate.h"
+#include "nn/plan/planner.h"
 
 #define SIGN_ANY 0u /* among the choices of --sign and --ot */
 #define OT_ANY 0u
@@ -329,7 +330,7 @@ static work work_of(const sotto_forecast *f)
     return w;
 }
 
-static void print_report(const plan *now, const plan *p, const sotto_choice *choice, const link_spec *spec, const measured *r)
+static void print_report(const plan *now, const plan *p, const sotto_choice *choice, const link_spec *spec, const sotto_calibration_report *widths, const measured *r)
 {
     const sotto_forecast *f = &p->forecast;
     print_steps(p);
@@ -351,8 +352,13 @@ static void print_report(const plan *now, const plan *p, const sotto_choice *cho
     }
     printf("memory, about: transformed weights %.1f MB at the server; a prepared item %.2f MB at the server, %.2f MB at the client\n", (double)f->weights / 1e6,
            (double)f->server_item / 1e6, (double)f->client_item / 1e6);
-    printf("security at least %u bits; an output of any linear layer decrypts wrongly with probability 2^%.0f or less; widths k are those of the plan: calibrated, not\n"
-           "proven, where no bound over all images was found (sotto quantise reports how many)\n", f->security, f->log_failure);
+    printf("security at least %u bits; an output of any linear layer decrypts wrongly with probability 2^%.0f or less\n", f->security, f->log_failure);
+    if (widths->units > 0) {
+        printf("%zu of an image's %zu values that a width k bounds cannot leave it, whatever the image; the others by calibration, which is no proof\n", widths->never,
+               widths->units);
+    } else {
+        printf("that values stay within their widths k is by calibration, not proven; with the weights there it would be said of how many it is\n");
+    }
     if (choice->slack > 0.0) {
         printf("no other choice is better by more than %.2f ms\n", 1e3 * choice->slack);
     }
@@ -395,7 +401,7 @@ static void json_step(json *j, const plan *p, size_t at)
     json_close(j, '}');
 }
 
-static void json_report(const plan *now, const plan *p, const sotto_choice *choice, const link_spec *spec, const measured *r)
+static void json_report(const plan *now, const plan *p, const sotto_choice *choice, const link_spec *spec, const sotto_calibration_report *widths, const measured *r)
 {
     const sotto_forecast *f = &p->forecast;
     json j;
@@ -422,6 +428,10 @@ static void json_report(const plan *now, const plan *p, const sotto_choice *choi
     json_bytes(&j, &f->bytes);
     json_int(&j, "security_bits", f->security);
     json_real(&j, "log2_failure", f->log_failure);
+    if (widths->units > 0) {
+        json_int(&j, "ranges", (long long)widths->units);
+        json_int(&j, "ranges_never_left", (long long)widths->never);
+    }
     json_int(&j, "weights_bytes", (long long)f->weights);
     json_int(&j, "server_item_bytes", (long long)f->server_item);
     json_int(&j, "client_item_bytes", (long long)f->client_item);
@@ -437,11 +447,16 @@ static void json_report(const plan *now, const plan *p, const sotto_choice *choi
 
 /* ---- the command ---------------------------------------------------------------------------------------------------------------- */
 
-static int load(sotto_model *m, const char *prefix, int with_weights)
+/* With its weights where they are there, or needed. */
+static int load(sotto_model *m, const char *prefix)
 {
     model_paths paths;
     int status = model_paths_of(&paths, prefix);
-    return status == SOTTO_OK ? sotto_model_load(m, paths.public_part, with_weights ? paths.weights : NULL) : status;
+    if (status == SOTTO_OK) {
+        const int needed = out != NULL || check;
+        status = sotto_model_load(m, paths.public_part, needed || access(paths.weights, R_OK) == 0 ? paths.weights : NULL);
+    }
+    return status;
 }
 
 /* Keeps the plan; the text, and with it what the parties compare, becomes another one. */
@@ -457,6 +472,7 @@ static int run(sotto_model *m, const link_spec *spec)
     sotto_costs costs;
     sotto_choice choice;
     plan now = {0}, planned = {0};
+    sotto_calibration_report widths = {0};
     measured r;
     int status = get_costs(&costs);
     if (status != SOTTO_OK) {
@@ -473,6 +489,9 @@ static int run(sotto_model *m, const link_spec *spec)
     if (status == SOTTO_OK) {
         status = plan_new(&planned, m, choice.sign, choice.ot, &wish.conditions);
     }
+    if (status == SOTTO_OK && sotto_model_has_weights(m)) {
+        status = sotto_plan_report(m, &widths);
+    }
     if (status == SOTTO_OK && out != NULL) {
         status = save(m);
     }
@@ -480,7 +499,7 @@ static int run(sotto_model *m, const link_spec *spec)
         status = run_check(&r, &planned, m, spec);
     }
     if (status == SOTTO_OK) {
-        (as_json ? json_report : print_report)(&now, &planned, &choice, spec, check ? &r : NULL);
+        (as_json ? json_report : print_report)(&now, &planned, &choice, spec, &widths, check ? &r : NULL);
     }
     plan_free(&now);
     plan_free(&planned);
@@ -499,7 +518,7 @@ int cmd_plan(int argc, char **argv)
     if (link_parse(&spec, net) != SOTTO_OK) {
         return cli_misuse(&command, "--net: %s", sotto_error_message());
     }
-    int status = load(&m, args[0], out != NULL || check);
+    int status = load(&m, args[0]);
     if (status == SOTTO_OK) {
         status = run(&m, &spec);
     }

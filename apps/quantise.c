@@ -141,16 +141,20 @@ static void print_figures(const figures *f, const model_paths *paths)
            (unsigned long long)f->chosen.wraps);
     printf("%zu of an image's %zu planned ranges cannot be left, whatever the image\n", f->widths.never, f->widths.units);
     if (with_report) {
-        printf("\naccuracy in %%, then values that left the planned range (per million images times values bounded)\n%-16s", "bits of weights");
+        printf("\naccuracy in %% (values that left the planned range, where there were any)\n%-14s", "weights values");
         for (size_t v = 0; v < VALUES; v++) {
-            printf(" %9u-bit values", value_widths[v]);
+            printf(" %11u", value_widths[v]);
         }
         printf("\n");
         for (size_t w = 0; w < WEIGHTS; w++) {
-            printf("%-16u", weight_widths[w]);
+            printf("%7u       ", weight_widths[w]);
             for (size_t v = 0; v < VALUES; v++) {
                 const fixed_result *r = &f->grid[w][v];
-                printf(" %9.2f %10.4f", 100.0 * r->accuracy, 1e6 * (double)r->wraps / ((double)r->images * (double)f->widths.units));
+                char wraps[24] = "";
+                if (r->wraps > 0) {
+                    snprintf(wraps, sizeof wraps, " (%llu)", (unsigned long long)r->wraps);
+                }
+                printf(" %5.2f%-6s", 100.0 * r->accuracy, wraps);
             }
             printf("\n");
         }

@@ -6,7 +6,7 @@
 
 static const char *host = "127.0.0.1";
 static unsigned port = 7700, timeout_s = 60, idle_s = 600, items = 32, threads, clients = 8;
-static int quiet;
+static int quiet, label_only;
 static sotto_server *running; /* for the signal handler */
 
 static const cli_option option_table[] = {
@@ -17,6 +17,7 @@ static const cli_option option_table[] = {
     {"items", CLI_UINT, &items, "N", "prepared inferences that a client may leave waiting; memory for each", 1, 1024},
     {"threads", CLI_UINT, &threads, "N", "for each client's work; 0: one per CPU", 0, 1024},
     {"clients", CLI_UINT, &clients, "N", "served at once; more have to wait", 1, 4096},
+    {"label-only", CLI_FLAG, &label_only, "", "refuse clients that ask for logits; infer --label asks for the class alone", 0, 0},
     {"quiet", CLI_FLAG, &quiet, "", "no line per client on stderr", 0, 0},
 };
 
@@ -57,6 +58,7 @@ int cmd_serve(int argc, char **argv)
     options.items = items;
     options.threads = threads;
     options.clients = clients;
+    options.label_only = label_only;
     options.log = quiet ? NULL : on_log;
     int status = model_paths_of(&paths, args[0]);
     if (status == SOTTO_OK) {

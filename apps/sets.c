@@ -25,6 +25,85 @@ static const char *const cifar100_names[] = {
 #define KRIZHEVSKY "https://www.cs.toronto.edu/~kriz/cifar.html"
 #define COUNT(a) (sizeof(a) / sizeof *(a))
 
+/* ---- a folder of pictures --------------------------------------------------------------------------------------------------- */
+
+#define PICTURES_BYTES_MAX ((uint64_t)1 << 33)
+
+static int is_picture(const struct dirent *e)
+{
+    return e->d_name[0] >= '0' && e->d_name[0] <= '9';
+}
+
+static int read_picture(sotto_dataset *d, size_t i, const char *path, const char *name)
+{
+    uint8_t *pixels = NULL;
+    const unsigned long class = strtoul(name, NULL, 10);
+    if (class >= SOTTO_CLASSES_MAX) {
+        return sotto_fail(SOTTO_ERR_FORMAT, "%s: names begin with the number of a class, below %d", path, SOTTO_CLASSES_MAX);
+    }
+    const int status = image_read(path, d->shape, IMAGE_EXACT, &pixels);
+    if (status == SOTTO_OK) {
+        memcpy(d->images + i * sotto_shape_words(d->shape), pixels, sotto_shape_words(d->shape));
+        sotto_free(pixels);
+        d->labels[i] = (uint16_t)class;
+        d->classes = class >= d->classes ? class + 1 : d->classes;
+    }
+    return status;
+}
+
+/* All in order of their names, and of the size that the first one has. */
+static int read_pictures(sotto_dataset *d, const char *folder, struct dirent **entries, size_t count)
+{
+    char path[1400];
+    int status = SOTTO_OK;
+    for (size_t i = 0; i < count && status == SOTTO_OK; i++) {
+        snprintf(path, sizeof path, "%s/%s", folder, entries[i]->d_name);
+        if (i == 0) {
+            status = image_shape(path, &d->shape);
+            const uint64_t words = status == SOTTO_OK ? sotto_shape_words(d->shape) : 1;
+            if (count > PICTURES_BYTES_MAX / words) {
+                status = sotto_fail(SOTTO_ERR_LIMIT, "%s: %zu pictures are more than %d GiB; give fewer", folder, count, (int)(PICTURES_BYTES_MAX >> 30));
+            }
+            if (status == SOTTO_OK) {
+                d->images = sotto_calloc(count, (size_t)words);
+                d->labels = sotto_calloc(count, sizeof *d->labels);
+                status = d->images == NULL || d->labels == NULL ? sotto_fail(SOTTO_ERR_MEMORY, "no memory for %zu pictures", count) : SOTTO_OK;
+            }
+        }
+        if (status == SOTTO_OK) {
+            status = read_picture(d, i, path, entries[i]->d_name);
+        }
+    }
+    d->count = status == SOTTO_OK ? count : 0;
+    return status;
+}
+
+static int dataset_pictures(sotto_dataset *d, const char *folder, int train)
+{
+    char half[1100];
+    struct dirent **entries = NULL;
+    snprintf(half, sizeof half, "%.1023s/%s", folder, train ? "train" : "test");
+    if (access(half, R_OK) != 0) { /* one folder for both halves */
+        snprintf(half, sizeof half, "%.1023s", folder);
+    }
+    memset(d, 0, sizeof *d);
+    const int count = scandir(half, &entries, is_picture, alphasort);
+    int status = count > 0 ? SOTTO_OK : sotto_fail(SOTTO_ERR_IO, "%s: no pictures whose names begin with a digit", half);
+    if (status == SOTTO_OK) {
+        status = read_pictures(d, half, entries, (size_t)count);
+    }
+    for (int i = 0; i < count; i++) {
+        free(entries[i]);
+    }
+    free(entries);
+    if (status != SOTTO_OK) {
+        sotto_dataset_free(d);
+    }
+    return status;
+}
+
+/* ---- by name ---------------------------------------------------------------------------------------------------------------- */
+
 static const struct set {
     const char *name;
     int (*read)(sotto_dataset *d, const char *folder, int train);
@@ -39,6 +118,7 @@ static const struct set {
      COUNT(cifar10_names)},
     {"cifar100", sotto_dataset_cifar100, "cifar-100-binary", "fetch the binary version from " KRIZHEVSKY " and unpack it", cifar100_names,
      COUNT(cifar100_names)},
+    {"pictures", dataset_pictures, "pictures", "put pictures of one size there, named by the number of their class, as 7-cat.png", NULL, 0},
 };
 
 /* NULL with a message when there is no such set; *folder: what stands behind the colon, NULL without one. */
@@ -51,7 +131,7 @@ static const struct set *set_find(const char *spec, const char **folder)
             return &sets[i];
         }
     }
-    (void)sotto_fail(SOTTO_ERR_ARG, "data set '%s'; expected fashion, mnist, cifar10 or cifar100, each also as NAME:FOLDER", spec);
+    (void)sotto_fail(SOTTO_ERR_ARG, "data set '%s'; expected fashion, mnist, cifar10, cifar100 or pictures, each also as NAME:FOLDER", spec);
     return NULL;
 }
 

@@ -30,7 +30,7 @@ static int as_json, no_flip, no_nesterov, qat;
 static const cli_option option_table[] = {
     {"arch", CLI_STRING, &arch, "NAME|FILE", "architecture to train: a name, or a file (text; see nn/model/text.h)", 0, 0},
     {"init", CLI_STRING, &init, "PREFIX", "train the weights of a saved network further", 0, 0},
-    {"data", CLI_STRING, &data, "SET", "fashion, mnist, cifar10 or cifar100, or SET:FOLDER", 0, 0},
+    {"data", CLI_STRING, &data, "SET", "fashion, mnist, cifar10, cifar100 or pictures, or SET:FOLDER", 0, 0},
     {"out", CLI_STRING, &out, "PREFIX", "writes PREFIX.sotto (public) and PREFIX.weights (private)", 0, 0},
     {"save-float", CLI_STRING, &save_float, "PREFIX", "also saves the network before it is folded and quantised, for --init", 0, 0},
     {"epochs", CLI_UINT, &options.epochs, "N", "passes over the data", 1, 10000},

@@ -1,13 +1,12 @@
 #include "apps/train_log.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
+#include "apps/plot.h"
 #include "lib/mem.h"
 #include "nn/model/weights.h"
 
@@ -105,18 +104,15 @@ int train_log_add(train_log *log, const train_row *row)
     return status;
 }
 
-/* Within gnuplot's single quotes a quote is doubled. */
-static void quote(FILE *out, const char *text)
-{
-    fputc('\'', out);
-    for (; *text != '\0'; text++) {
-        fprintf(out, *text == '\'' ? "''" : "%c", *text);
-    }
-    fputc('\'', out);
-}
+typedef struct drawing {
+    const train_log *log;
+    const char *svg_path;
+} drawing;
 
-static void script(FILE *out, const train_log *log, const char *svg_path)
+static void script(FILE *out, const void *ctx)
 {
+    const drawing *d = ctx;
+    const train_log *log = d->log;
     int validated = 0;
     fputs("$data << end_of_data\n", out);
     for (size_t i = 0; i < log->count; i++) {
@@ -126,7 +122,7 @@ static void script(FILE *out, const train_log *log, const char *svg_path)
         validated |= r->validation >= 0.0;
     }
     fputs("end_of_data\nset terminal svg size 900,700 background rgb 'white'\nset output ", out);
-    quote(out, svg_path);
+    plot_quote(out, d->svg_path);
     fputs("\nset grid\nset multiplot layout 3,1\nset ylabel 'accuracy, %'\nset key bottom right\nplot $data using 1:4 with lines lw 2 title 'training images'", out);
     fputs(validated ? ", $data using 1:5 with linespoints pt 7 ps 0.4 title 'images held out'\n" : "\n", out);
     fputs("set key top right\nset ylabel 'loss'\nplot $data using 1:3 with lines lw 2 title 'training loss'\n"
@@ -138,18 +134,7 @@ int train_log_plot(const train_log *log, const char *svg_path)
     if (log->count == 0) {
         return sotto_fail(SOTTO_ERR_ARG, "no whole epoch, nothing to plot");
     }
-    void (*before)(int) = signal(SIGPIPE, SIG_IGN); /* gnuplot may not be there to read */
-    FILE *gnuplot = popen("gnuplot 2>/dev/null", "w");
-    int result = -1;
-    if (gnuplot != NULL) {
-        script(gnuplot, log, svg_path);
-        result = pclose(gnuplot);
-    }
-    signal(SIGPIPE, before);
-    if (result != -1 && WIFEXITED(result) && WEXITSTATUS(result) == 127) {
-        return sotto_fail(SOTTO_ERR_UNSUPPORTED, "%s: gnuplot draws the plot and is not installed; install the package gnuplot-nox", svg_path);
-    }
-    return result == 0 ? SOTTO_OK : sotto_fail(SOTTO_ERR_IO, "%s: gnuplot did not draw the plot", svg_path);
+    return plot_run(svg_path, script, &(drawing){log, svg_path});
 }
 
 void train_log_free(train_log *log)

@@ -162,4 +162,6 @@ void sotto_ntt_dot_pair_grouped(const sotto_ntt *t, uint64_t *out0, uint64_t *ou
             k += run;
         } while (k < terms);
     }
+    sotto_wipe(rest0, sizeof rest0); /* sums over weights */
+    sotto_wipe(rest1, sizeof rest1);
 }

@@ -122,19 +122,42 @@ static int insert_before(sotto_model *m, size_t at, const sotto_node *node)
     return SOTTO_OK;
 }
 
-/* w' = w g / sqrt(v + eps), b' = (b - mean) g / sqrt(v + eps) + beta, per output channel. */
+static double factor_of(const sotto_node *bn, uint32_t c)
+{
+    return bn->tensor[0][c] / sqrt((double)bn->tensor[3][c] + (double)bn->epsilon);
+}
+
+/* A batch norm that no linear node takes in becomes one of its own: a 1 x 1 convolution of each channel. */
+static void stand_alone(sotto_model *m, size_t at)
+{
+    sotto_node *n = &m->nodes[at];
+    for (uint32_t c = 0; n->tensor[0] != NULL && c < n->shape.c; c++) {
+        const double factor = factor_of(n, c);
+        n->tensor[1][c] = (float)((double)n->tensor[1][c] - n->tensor[2][c] * factor);
+        n->tensor[0][c] = (float)factor;
+    }
+    for (unsigned t = 2; t < SOTTO_TENSORS_MAX; t++) {
+        sotto_free_secret(n->tensor[t], n->shape.c, sizeof(float));
+        n->tensor[t] = NULL;
+    }
+    n->op = SOTTO_OP_CONV;
+    n->out = n->groups = n->shape.c;
+    n->kernel_h = n->kernel_w = n->stride_h = n->stride_w = 1;
+    memset(&n->plan, 0, sizeof n->plan);
+}
+
+/* w' = w g / sqrt(v + eps), b' = (b - mean) g / sqrt(v + eps) + beta, per output channel. 0: that node is not its own, or not linear. */
 static int fold(sotto_model *m, size_t at)
 {
     const sotto_node *bn = &m->nodes[at];
     sotto_node *linear = &m->nodes[bn->input[0]];
     if (!sotto_op_is_linear(linear->op) || readers(m, bn->input[0]) != 1) {
-        return sotto_fail(SOTTO_ERR_UNSUPPORTED, "node %s: a batch norm can be folded only into a conv or dense node that feeds nothing else",
-                          bn->name);
+        return 0;
     }
     if (bn->tensor[0] != NULL && linear->tensor[0] != NULL) {
         const size_t per = sotto_tensor_count(m, linear, 0) / linear->out;
         for (uint32_t c = 0; c < linear->out; c++) {
-            const double factor = bn->tensor[0][c] / sqrt((double)bn->tensor[3][c] + (double)bn->epsilon);
+            const double factor = factor_of(bn, c);
             for (size_t i = 0; i < per; i++) {
                 float *w = &linear->tensor[0][c * per + i];
                 *w = (float)(*w * factor);
@@ -144,7 +167,7 @@ static int fold(sotto_model *m, size_t at)
     }
     memset(&linear->plan, 0, sizeof linear->plan);
     remove_node(m, at);
-    return SOTTO_OK;
+    return 1;
 }
 
 /* relu, maxpool -> maxpool, relu: their names go along. */
@@ -160,37 +183,53 @@ static void swap_with_relu(sotto_model *m, size_t pool)
     m->nodes[pool] = first;
 }
 
-/* A value whose client share is a uniform mask that no other word of it repeats. */
+/* A value whose client share is a uniform mask that no other word of it repeats: followed back to the values that draw a mask, each of which may enter once. */
 static int fresh(const sotto_model *m, size_t node)
 {
-    const sotto_node *n = &m->nodes[node];
-    switch (n->op) {
-    case SOTTO_OP_INPUT:
-    case SOTTO_OP_RELU:
-    case SOTTO_OP_CLIP:
-    case SOTTO_OP_ACT:
-    case SOTTO_OP_IDENTITY:
-        return 1;
-    case SOTTO_OP_CONCAT:
-        return fresh(m, n->input[0]) && fresh(m, n->input[1]);
-    case SOTTO_OP_PAD: /* its zeros are known to both */
-    case SOTTO_OP_FLATTEN:
-    case SOTTO_OP_GLOBALAVG:
-        return fresh(m, n->input[0]);
-    case SOTTO_OP_AVGPOOL:
-        return n->stride_h >= n->kernel_h && n->stride_w >= n->kernel_w && fresh(m, n->input[0]);
-    default:
-        return 0;
+    uint8_t ways[SOTTO_NODES_MAX] = {0}; /* in which node i enters, at most 2 */
+    ways[node] = 1;
+    for (size_t i = node + 1; i-- > 0;) {
+        const sotto_node *n = &m->nodes[i];
+        const int overlaps = n->op == SOTTO_OP_AVGPOOL && (n->stride_h < n->kernel_h || n->stride_w < n->kernel_w);
+        if (ways[i] == 0) {
+            continue;
+        }
+        switch (n->op) {
+        case SOTTO_OP_INPUT:
+        case SOTTO_OP_RELU:
+        case SOTTO_OP_CLIP:
+        case SOTTO_OP_ACT:
+        case SOTTO_OP_IDENTITY:
+            if (ways[i] > 1) {
+                return 0;
+            }
+            break;
+        case SOTTO_OP_CONCAT:
+        case SOTTO_OP_PAD: /* its zeros are known to both */
+        case SOTTO_OP_FLATTEN:
+        case SOTTO_OP_GLOBALAVG:
+        case SOTTO_OP_AVGPOOL:
+            for (unsigned k = 0; k < sotto_op_inputs(n->op) && !overlaps; k++) {
+                uint8_t *way = &ways[n->input[k]];
+                *way = *way + ways[i] > 1 ? 2 : 1;
+            }
+            if (overlaps) {
+                return 0;
+            }
+            break;
+        default:
+            return 0;
+        }
     }
+    return 1;
 }
 
 static int insert_identity(sotto_model *m, size_t linear)
 {
     sotto_node node = {.op = SOTTO_OP_IDENTITY, .groups = 1};
-    const int n = snprintf(node.name, sizeof node.name, "%.28s.in", m->nodes[linear].name);
-    if (n < 0 || sotto_model_find(m, node.name) != SIZE_MAX) {
-        return sotto_fail(SOTTO_ERR_FORMAT, "node %s: the name %s, which its identity unit needs, is taken; rename that node",
-                          m->nodes[linear].name, node.name);
+    int n = snprintf(node.name, sizeof node.name, "%.28s.in", m->nodes[linear].name);
+    for (unsigned i = 2; n >= 0 && sotto_model_find(m, node.name) != SIZE_MAX; i++) { /* one of them is free: there are at most 4096 nodes */
+        n = snprintf(node.name, sizeof node.name, "%.22s.in%u", m->nodes[linear].name, i);
     }
     return insert_before(m, linear, &node);
 }
@@ -199,8 +238,10 @@ static int rewrite(sotto_model *m)
 {
     int status = SOTTO_OK;
     for (size_t i = 1; i < m->node_count && status == SOTTO_OK; i++) {
-        if (m->nodes[i].op == SOTTO_OP_BATCHNORM) {
-            status = fold(m, i--);
+        if (m->nodes[i].op == SOTTO_OP_BATCHNORM && fold(m, i)) {
+            i--;
+        } else if (m->nodes[i].op == SOTTO_OP_BATCHNORM) {
+            stand_alone(m, i);
         }
     }
     for (size_t i = 1; i < m->node_count && status == SOTTO_OK; i++) {

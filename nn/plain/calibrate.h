@@ -38,4 +38,8 @@ SOTTO_MUST_CHECK int sotto_plan(sotto_model *m, sotto_observation *o, const sott
 SOTTO_MUST_CHECK int sotto_calibrate(sotto_model *m, const sotto_calibration *options, const uint8_t *images, size_t count,
                                      void (*progress)(void *ctx, size_t done, size_t count), void *ctx);
 
+/* The report on a plan that is there, of a model with weights; m stays as it is. Where u differs between nodes, all are taken to have the least: then some that cannot
+ * be left may not be counted. SOTTO_ERR_ARG (no weights), SOTTO_ERR_MEMORY. */
+SOTTO_MUST_CHECK int sotto_plan_report(const sotto_model *m, sotto_calibration_report *report);
+
 #endif

@@ -7,6 +7,8 @@
 
 #define ROUNDS 250
 #define LOG_MAX 20.0 /* factors stay within e^-20 and e^20 */
+#define NO_WEIGHT (-80.0f)
+#define NEGLIGIBLE (-30.0) /* of exponents */
 
 typedef struct problem {
     const sotto_model *m;
@@ -16,8 +18,7 @@ typedef struct problem {
     uint8_t *fixed;      /* by root: factor 1 */
     uint32_t *group;     /* per node: of units whose values share a scale, the first */
     double *range;       /* per channel of a unit: R */
-    double *gain;        /* per channel of a unit: A */
-    double *power;       /* per node: mean square, summed over channels */
+    double *gain;        /* per channel: A */
     float **most;        /* linear: out x in_c / groups, the largest magnitude of the weights between two channels */
     double *u, *slope, *momentum, *square; /* per channel, at its root: log g; descent */
 } problem;
@@ -62,19 +63,15 @@ static int came_from(const sotto_model *m, const sotto_node *n, size_t c, uint32
     return 1;
 }
 
-/* The unit, or input, whose channel reaches (node, c) through steps that only move or average values, and what they do to the power of noise; 0: there is none. */
-static int source(const sotto_model *m, uint32_t *node, size_t *c, double *gain)
+/* The unit whose channel reaches (node, c) through steps that only move or average values; 0: there is none. */
+static int source(const sotto_model *m, uint32_t *node, size_t *c)
 {
     for (;;) {
         const sotto_node *n = &m->nodes[*node];
-        if (sotto_op_is_unit(n->op) || n->op == SOTTO_OP_INPUT) {
+        if (sotto_op_is_unit(n->op)) {
             return 1;
         }
-        if (n->op == SOTTO_OP_ADD || sotto_op_is_linear(n->op)) {
-            return 0;
-        }
-        *gain /= n->op == SOTTO_OP_GLOBALAVG ? (double)area_of(&m->nodes[n->input[0]]) : n->op == SOTTO_OP_AVGPOOL ? (double)n->kernel_h * n->kernel_w : 1.0;
-        if (!came_from(m, n, *c, node, c)) {
+        if (n->op == SOTTO_OP_INPUT || n->op == SOTTO_OP_ADD || sotto_op_is_linear(n->op) || !came_from(m, n, *c, node, c)) {
             return 0;
         }
     }
@@ -113,8 +110,7 @@ static void join_units(problem *p)
         for (size_t c = 0; m->nodes[i].op == SOTTO_OP_CONCAT && c < m->nodes[i].shape.c; c++) {
             uint32_t node = (uint32_t)i;
             size_t channel = c;
-            double gain = 1.0;
-            if (source(m, &node, &channel, &gain) && node != 0) {
+            if (source(m, &node, &channel)) {
                 const uint32_t a = root(p->group, node), b = joined == UINT32_MAX ? a : root(p->group, joined);
                 p->group[a > b ? a : b] = a > b ? b : a;
                 joined = node;
@@ -151,42 +147,43 @@ static size_t first_in(const sotto_node *n, size_t out, size_t per)
     return n->op == SOTTO_OP_CONV ? out / (n->out / n->groups) * per : 0;
 }
 
-/* max over all (o, c) of (|w_oc| g_c / g_o)^2 in the p-norm of exponent `sharp`, as a logarithm; slopes of `scale` times it are added where slope is not NULL. */
-static double largest_weight(const problem *p, size_t at, double sharp, double *log_most, double scale)
+/* log of (|w_oc| g_c / g_o)^2; -inf for a weight of 0. */
+static double log_weight(const problem *p, size_t at, size_t o, size_t c)
 {
     const sotto_node *n = &p->m->nodes[at], *in = &p->m->nodes[n->input[0]];
     const size_t per = fan(n, in);
+    const float w = p->most[at][o * per + c];
+    return w < NO_WEIGHT ? -INFINITY : 2.0 * ((double)w + log_factor(p, n->input[0], first_in(n, o, per) + c) - log_factor(p, at, o));
+}
+
+/* Its maximum over all (o, c), in the norm of exponent `sharp`: log (sum of sharp-th powers)^(1 / sharp). */
+static double largest_weight(const problem *p, size_t at, double sharp)
+{
+    const sotto_node *n = &p->m->nodes[at];
+    const size_t per = fan(n, &p->m->nodes[n->input[0]]);
     double most = -INFINITY, sum = 0.0;
-    for (int pass = *log_most > -INFINITY ? 2 : 0; pass < 3; pass++) { /* the largest, the sum of powers, the slopes */
-        for (size_t o = 0; o < n->out; o++) {
-            const double uo = log_factor(p, at, o);
-            for (size_t c = 0; c < per; c++) {
-                const double w = (double)p->most[at][o * per + c]; /* its logarithm */
-                if (w < -80.0) {
-                    continue;
-                }
-                const size_t ci = first_in(n, o, per) + c;
-                const double z = 2.0 * (w + log_factor(p, n->input[0], ci) - uo);
-                if (pass == 0) {
-                    most = z > most ? z : most;
-                } else if (pass == 1 && sharp * (z - most) > -30.0) {
-                    sum += exp(sharp * (z - most));
-                } else if (pass == 2 && sharp * (z - *log_most) > -30.0) {
-                    const double part = 2.0 * scale * exp(sharp * (z - *log_most));
-                    add_slope(p, at, o, -part);
-                    add_slope(p, n->input[0], ci, part);
-                }
-            }
-        }
-        if (pass == 1) {
-            *log_most = most + log(sum) / sharp;
-            return *log_most;
-        }
-        if (pass == 0 && most == -INFINITY) {
-            return most;
+    for (size_t i = 0; i < n->out * per; i++) {
+        most = fmax(most, log_weight(p, at, i / per, i % per));
+    }
+    for (size_t i = 0; most > -INFINITY && i < n->out * per; i++) {
+        const double z = sharp * (log_weight(p, at, i / per, i % per) - most);
+        sum += z > NEGLIGIBLE ? exp(z) : 0.0;
+    }
+    return most > -INFINITY ? most + log(sum) / sharp : most;
+}
+
+/* Slopes of `term` that go through that maximum. */
+static void largest_weight_slopes(const problem *p, size_t at, double sharp, double largest, double term)
+{
+    const sotto_node *n = &p->m->nodes[at];
+    const size_t per = fan(n, &p->m->nodes[n->input[0]]);
+    for (size_t i = 0; i < n->out * per; i++) {
+        const double z = sharp * (log_weight(p, at, i / per, i % per) - largest);
+        if (z > NEGLIGIBLE) {
+            add_slope(p, at, i / per, -2.0 * term * exp(z));
+            add_slope(p, n->input[0], first_in(n, i / per, per) + i % per, 2.0 * term * exp(z));
         }
     }
-    return *log_most;
 }
 
 /* The term of a linear node's weights; with slopes when sharp is finite. */
@@ -194,35 +191,36 @@ static double weight_term(const problem *p, size_t at, double sharp, int slopes)
 {
     const sotto_node *n = &p->m->nodes[at], *in = &p->m->nodes[n->input[0]];
     const sotto_channel_stats *x = p->o->channel + p->o->first[n->input[0]];
+    const double *gain = p->gain + p->o->first[at];
     const size_t per = fan(n, in), groups = n->op == SOTTO_OP_CONV ? n->groups : 1, filters = n->out / groups;
     const double taps = (double)taps_of(n, in);
-    double largest = -INFINITY, noise = 0.0;
-    largest_weight(p, at, sharp, &largest, 0.0);
-    if (!(largest > -INFINITY) || !(p->power[at] > 0.0)) {
+    const double largest = largest_weight(p, at, sharp);
+    double noise = 0.0;
+    if (!(largest > -INFINITY)) {
         return 0.0;
     }
     for (int pass = 0; pass < 1 + slopes; pass++) {
-        const double scale = pass == 0 ? 0.0 : exp(largest) * p->weight_power / p->power[at];
+        const double scale = pass == 0 ? 0.0 : exp(largest) * p->weight_power;
         for (size_t g = 0; g < groups; g++) {
             double out = 0.0, read = 0.0;
             for (size_t o = g * filters; o < (g + 1) * filters; o++) {
-                out += exp(2.0 * log_factor(p, at, o));
+                out += gain[o] * exp(2.0 * log_factor(p, at, o));
             }
             for (size_t c = g * per; c < (g + 1) * per; c++) {
                 read += taps * x[c].square * exp(-2.0 * log_factor(p, n->input[0], c));
             }
             noise += pass == 0 ? out * read : 0.0;
             for (size_t o = g * filters; pass == 1 && o < (g + 1) * filters; o++) {
-                add_slope(p, at, o, 2.0 * scale * read * exp(2.0 * log_factor(p, at, o)));
+                add_slope(p, at, o, 2.0 * scale * read * gain[o] * exp(2.0 * log_factor(p, at, o)));
             }
             for (size_t c = g * per; pass == 1 && c < (g + 1) * per; c++) {
                 add_slope(p, n->input[0], c, -2.0 * scale * out * taps * x[c].square * exp(-2.0 * log_factor(p, n->input[0], c)));
             }
         }
     }
-    const double term = exp(largest) * noise * p->weight_power / p->power[at];
+    const double term = exp(largest) * noise * p->weight_power;
     if (slopes) {
-        largest_weight(p, at, sharp, &largest, term);
+        largest_weight_slopes(p, at, sharp, largest, term);
     }
     return term;
 }
@@ -257,52 +255,87 @@ static double value_term(const problem *p, uint32_t group, double sharp, int slo
 
 /* ---- setting up ------------------------------------------------------------------------------------------------------- */
 
-static void measure_linear(problem *p, size_t at)
+/* Through a linear step backwards: noise of power 1 in a channel that it reads adds the squares of that channel's weights. */
+static void gain_of_linear(problem *p, size_t at)
 {
     const sotto_node *n = &p->m->nodes[at], *in = &p->m->nodes[n->input[0]];
     const size_t per = fan(n, in), taps = taps_of(n, in);
     const float *w = n->tensor[0];
     for (size_t o = 0; o < n->out; o++) {
         for (size_t c = 0; c < per; c++) {
-            double most = 0.0, square = 0.0, gain = 1.0;
+            double most = 0.0, square = 0.0;
             for (size_t t = 0; t < taps; t++, w++) {
                 most = fmax(most, fabs((double)*w));
                 square += (double)*w * (double)*w;
             }
-            p->most[at][o * per + c] = most > 0.0 ? (float)log(most) : -100.0f;
-            uint32_t node = n->input[0];
-            size_t channel = first_in(n, o, per) + c;
-            if (p->power[at] > 0.0 && source(p->m, &node, &channel, &gain)) {
-                p->gain[p->o->first[node] + channel] += gain * square / p->power[at];
-            }
+            p->most[at][o * per + c] = most > 0.0 ? (float)log(most) : 2.0f * NO_WEIGHT;
+            p->gain[p->o->first[n->input[0]] + first_in(n, o, per) + c] += p->gain[p->o->first[at] + o] * square;
         }
     }
 }
 
+/* The share of a unit's values in which noise of what it reads is seen: not 0, and not cut off. */
+static double passes(const problem *p, size_t at, size_t c)
+{
+    const sotto_node *n = &p->m->nodes[at];
+    const sotto_unit_kind kind = (sotto_unit_kind)sotto_node_unit(n, (uint32_t)c).kind;
+    return kind == SOTTO_UNIT_ZERO ? 0.0 : kind != SOTTO_UNIT_RELU ? 1.0 : sotto_observe_share(p->o, at, c, n->op == SOTTO_OP_CLIP ? n->tensor[0][c] : INFINITY);
+}
+
+/* Through any other step. */
+static void gain_of_step(problem *p, size_t at)
+{
+    const sotto_model *m = p->m;
+    const sotto_node *n = &m->nodes[at];
+    const double area = n->op == SOTTO_OP_GLOBALAVG ? (double)area_of(&m->nodes[n->input[0]]) : n->op == SOTTO_OP_AVGPOOL ? (double)n->kernel_h * n->kernel_w
+                        : n->op == SOTTO_OP_FLATTEN ? (double)area_of(&m->nodes[n->input[0]]) : 1.0;
+    for (size_t c = 0; c < n->shape.c; c++) {
+        uint32_t from;
+        size_t channel;
+        double *gain = &p->gain[p->o->first[at] + c];
+        if (came_from(m, n, c, &from, &channel)) {
+            p->gain[p->o->first[from] + channel] += *gain / area * (sotto_op_is_unit(n->op) ? passes(p, at, c) : 1.0);
+        }
+        if (n->op == SOTTO_OP_ADD) {
+            p->gain[p->o->first[n->input[1]] + c] += *gain;
+        }
+        /* What is exactly 0 is not rounded. */
+        *gain *= sotto_op_is_unit(n->op) && sotto_node_unit(n, (uint32_t)c).kind == SOTTO_UNIT_RELU ? sotto_observe_share(p->o, at, c, INFINITY) : 1.0;
+    }
+}
+
+/* Relative to the power of what the layer computes, by the same weights. */
+static void even_out(problem *p, size_t at)
+{
+    const size_t first = p->o->first[at], count = p->m->nodes[at].shape.c;
+    double power = 0.0;
+    for (size_t c = first; c < first + count; c++) {
+        power += p->gain[c] * p->o->channel[c].square;
+    }
+    for (size_t c = first; c < first + count; c++) {
+        p->gain[c] /= power > 0.0 ? power : 1.0;
+    }
+}
+
+/* What noise in each channel does to the logits, backwards; then the weights of channels within their layers. */
 static void measure(problem *p, const sotto_equalise_options *options)
 {
     const sotto_model *m = p->m;
+    const size_t last = m->node_count - 1;
     for (size_t i = 0; i < m->node_count; i++) {
         for (size_t c = 0; c < m->nodes[i].shape.c; c++) {
-            const size_t at = p->o->first[i] + c;
-            p->power[i] += p->o->channel[at].square;
-            p->range[at] = i == 0 || sotto_op_is_unit(m->nodes[i].op) ? sotto_observe_range(p->o, i, c, options->method, options->share, options->value_bits) : 0.0;
+            p->range[p->o->first[i] + c] = i == 0 || sotto_op_is_unit(m->nodes[i].op) ? sotto_observe_range(p->o, i, c, options->method, options->share, options->value_bits)
+                                                                                      : 0.0;
         }
     }
-    for (size_t i = 1; i < m->node_count; i++) {
-        if (sotto_op_is_linear(m->nodes[i].op)) {
-            measure_linear(p, i);
-        }
-        for (size_t c = 0; m->nodes[i].op == SOTTO_OP_ADD && c < m->nodes[i].shape.c; c++) {
-            for (unsigned k = 0; k < 2; k++) {
-                uint32_t node = m->nodes[i].input[k];
-                size_t channel = c;
-                double gain = 1.0;
-                if (p->power[i] > 0.0 && source(m, &node, &channel, &gain)) {
-                    p->gain[p->o->first[node] + channel] += gain / p->power[i];
-                }
-            }
-        }
+    for (size_t c = 0; c < m->nodes[last].shape.c; c++) {
+        p->gain[p->o->first[last] + c] = 1.0;
+    }
+    for (size_t i = last; i > 0; i--) {
+        (sotto_op_is_linear(m->nodes[i].op) ? gain_of_linear : gain_of_step)(p, i);
+    }
+    for (size_t i = 0; i < m->node_count; i++) {
+        even_out(p, i);
     }
 }
 
@@ -311,7 +344,7 @@ static void problem_free(problem *p)
     for (size_t i = 0; p->most != NULL && i < p->m->node_count; i++) {
         sotto_free(p->most[i]);
     }
-    void *const all[] = {p->parent, p->fixed, p->group, p->range, p->gain, p->power, p->most, p->u, p->slope, p->momentum, p->square};
+    void *const all[] = {p->parent, p->fixed, p->group, p->range, p->gain, p->most, p->u, p->slope, p->momentum, p->square};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         sotto_free(all[i]);
     }
@@ -326,8 +359,7 @@ static int problem_new(problem *p, const sotto_model *m, const sotto_observation
     p->fixed = sotto_calloc(n, sizeof *p->fixed);
     p->group = sotto_calloc(m->node_count, sizeof *p->group);
     p->most = sotto_calloc(m->node_count, sizeof *p->most);
-    p->power = sotto_calloc(m->node_count, sizeof *p->power);
-    int bad = p->parent == NULL || p->fixed == NULL || p->group == NULL || p->most == NULL || p->power == NULL;
+    int bad = p->parent == NULL || p->fixed == NULL || p->group == NULL || p->most == NULL;
     double **const arrays[] = {&p->range, &p->gain, &p->u, &p->slope, &p->momentum, &p->square};
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) {
         *arrays[i] = sotto_calloc(n, sizeof **arrays[i]);

@@ -5,11 +5,13 @@
  * coefficients. The function of the network stays the same, its plan keeps one number a layer, and nothing about channels becomes public. The idea is that of
  * cross-layer equalisation (Nagel et al., Data-free quantization, ICCV 2019, section 4.1); the choice of factors is not:
  *
- * Channels tied by additions share a factor, g of class s (union-find over channels of nodes). The noise of rounding, in each layer relative to the power of
- * what it computes, is a sum of terms
- *     values:  max_c (R_c / g_c)^2  sum_c g_c^2 A_c / 4^value_bits               R: range of a channel, A: power gain of the steps that read it
- *     weights: max_oc (|w_oc| g_c / g_o)^2  (sum_o g_o^2)(sum_c E_c / g_c^2) / 4^weight_bits   E: mean square of what is read
- * Each is a posynomial, so their sum is convex in log g (a geometric program): descent finds the one minimum.
+ * Channels tied by additions share a factor, g of class s (union-find over channels of nodes). The noise of rounding is a sum of terms, one for each layer,
+ * relative to the power of what the layer computes:
+ *     values:  max_c (R_c / g_c)^2  sum_c g_c^2 A_c / 4^value_bits                       R: range of a channel, A: its weight
+ *     weights: max_oc (|w_oc| g_c / g_o)^2  (sum_o A_o g_o^2)(sum_c E_c / g_c^2) / 4^weight_bits   E: mean square of what is read
+ * Each is a posynomial, so their sum is convex in log g (a geometric program): descent finds the one minimum. The weight of a channel within its layer is what
+ * noise in it does to the logits, found backwards through squared weights; every layer counts alike, since noise that enters early is correlated by
+ * the time it reaches the logits, which squares do not see.
  */
 #ifndef SOTTO_NN_PLAIN_EQUALISE_H
 #define SOTTO_NN_PLAIN_EQUALISE_H

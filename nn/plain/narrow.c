@@ -1,5 +1,6 @@
 #include "nn/plain/narrow_internal.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,7 +13,9 @@ typedef struct layer {
     sotto_narrow_conv conv; /* LINEAR */
     int depthwise;
     int64_t gain, bias;     /* LINEAR: largest sum of a filter's magnitudes, largest bias */
+    double norm;            /* LINEAR: largest 2-norm of a filter */
     size_t weight_count;
+    const int64_t *poly;    /* POLY: coefficients, the program's */
     int32_t *bound;         /* clip: per channel, zero-padded */
     int64_t most_bound;
 } layer;
@@ -105,6 +108,7 @@ static void pack(layer *l, const sotto_step_info *s, const sotto_step_info *from
     const size_t per = d->in_c / d->groups, taps = (size_t)d->kernel_h * d->kernel_w, filters = d->out_c / d->groups;
     for (size_t m = 0; m < d->out_c; m++) {
         int64_t sum = 0;
+        double square = 0.0;
         for (size_t c = 0; c < per; c++) {
             for (size_t t = 0; t < taps; t++) {
                 const int32_t x = *w++;
@@ -113,9 +117,11 @@ static void pack(layer *l, const sotto_step_info *s, const sotto_step_info *from
                                                : (((block * taps + t) * (l->conv.pixel / 2) + at / 2) * SOTTO_NARROW_BLOCK + lane) * 2 + at % 2;
                 l->conv.weights[to] = (int16_t)x;
                 sum += abs(x);
+                square += (double)x * x;
             }
         }
         l->gain = sum > l->gain ? sum : l->gain;
+        l->norm = fmax(l->norm, sqrt(square));
         l->bias = llabs(bias[m]) > l->bias ? llabs(bias[m]) : l->bias;
         l->conv.bias[m] = l->bias < FITS ? (int32_t)bias[m] : 0;
     }
@@ -169,6 +175,7 @@ static int step_new(sotto_narrow *n, size_t at, const sotto_program_weights *w)
             l->bound[i] = l->most_bound < FITS ? (int32_t)w->bound[at][i] : 0;
         }
     }
+    l->poly = w->poly[at];
     n->sum_count = s->decision != NULL && s->decisions > n->sum_count ? s->decisions : n->sum_count;
     return SOTTO_OK;
 }
@@ -281,17 +288,37 @@ static void place(sotto_narrow *n, size_t at, unsigned shift, uint32_t mask)
     }
 }
 
+/* A bound of what a linear step puts out, below FITS; 0: there is none. The sum of a filter's magnitudes times the largest value, or, where that is not enough, the
+ * inequality of Cauchy and Schwarz over the whole image, in doubles whose rounding the last term covers. */
+static int64_t output_bound(sotto_narrow *n, size_t at)
+{
+    const layer *l = &n->layers[at];
+    const uint32_t in = n->p->steps[at].in[0];
+    if (l->bias >= FITS / 2 || !bounded(n, in, FITS)) {
+        return 0;
+    }
+    if (l->gain <= (FITS - 1 - l->bias) / (n->most[in] + 1)) {
+        return l->gain * n->most[in] + l->bias + 1;
+    }
+    double square = 0.0;
+    for (size_t i = 0; i < stored(&n->p->steps[in]); i++) {
+        square += (double)n->value[in][i] * n->value[in][i];
+    }
+    const double most = l->norm * sqrt(square) * (1.0 + 1e-6) + (double)l->bias + 2.0;
+    return most < (double)FITS ? (int64_t)most : 0;
+}
+
 /* Products are of 16 bits. Larger values are taken apart, x = 2^15 high + low: sums are modulo 2^32, so that only their sum has to fit. */
 static int linear(sotto_narrow *n, size_t at)
 {
     const layer *l = &n->layers[at];
     const sotto_step_info *s = &n->p->steps[at];
     void (*const run)(const sotto_narrow_conv *, int32_t *, const int16_t *) = l->depthwise ? n->kernels->depthwise : n->kernels->conv;
-    if (l->bias >= FITS / 2 || !bounded(n, s->in[0], l->gain > 0 ? (FITS - l->bias) / l->gain : FITS)) {
+    n->most[at] = output_bound(n, at);
+    if (n->most[at] == 0) {
         return 0;
     }
     const int64_t most = n->most[s->in[0]];
-    n->most[at] = l->gain * most + l->bias;
     if (most < 1 << 15) {
         place(n, at, 0, 0xffff);
         run(&l->conv, n->value[at], n->image);
@@ -481,6 +508,35 @@ static int pad(sotto_narrow *n, size_t at)
     return 1;
 }
 
+/* By Horner, in 64 bits, where no product of two magnitudes below 2^30 leaves its place. */
+static int poly(sotto_narrow *n, size_t at)
+{
+    const sotto_step_info *s = &n->p->steps[at];
+    const size_t lanes = padded(s->shape.c);
+    const int32_t *x = n->value[s->in[0]];
+    if (s->shift[0] > 30 || !bounded(n, s->in[0], FITS)) {
+        return 0;
+    }
+    n->most[at] = 0;
+    for (size_t i = 0; i < area_of(s) * s->shape.c; i++) {
+        const size_t c = i % s->shape.c, to = i / s->shape.c * lanes + c;
+        const int64_t *term = n->layers[at].poly + c * SOTTO_POLY_TERMS;
+        int64_t sum = s->degree[c] == 1 ? (int64_t)x[to] * (INT64_C(1) << s->shift[0]) : 0;
+        for (unsigned j = s->degree[c] + 1u; s->degree[c] > 1 && j-- > 0;) {
+            if (llabs(sum) >= FITS || llabs(term[j]) >= INT64_C(1) << 61) {
+                return 0;
+            }
+            sum = sum * x[to] + term[j];
+        }
+        if (llabs(sum) >= FITS) {
+            return 0;
+        }
+        n->most[at] = llabs(sum) > n->most[at] ? llabs(sum) : n->most[at];
+        n->value[at][to] = (int32_t)sum;
+    }
+    return 1;
+}
+
 static int step(sotto_narrow *n, size_t at, const int64_t *x, uint64_t *wraps)
 {
     switch (n->p->steps[at].op) {
@@ -500,8 +556,8 @@ static int step(sotto_narrow *n, size_t at, const int64_t *x, uint64_t *wraps)
         return maximum(n, at, wraps);
     case SOTTO_STEP_UNIT:
         return unit(n, at, wraps);
-    case SOTTO_STEP_POLY: /* too wide */
-        break;
+    case SOTTO_STEP_POLY:
+        return poly(n, at);
     }
     return 0;
 }

@@ -66,6 +66,18 @@ static double least_square(const uint64_t *bins, unsigned bits)
     return range;
 }
 
+double sotto_observe_share(const sotto_observation *o, size_t node, size_t channel, double bound)
+{
+    const uint64_t *bins = o->bins + o->histogram_of[node] + channel * SOTTO_OBSERVE_BINS;
+    const double unit = o->channel[o->first[node] + channel].bin_unit;
+    uint64_t all = 0, within = 0;
+    for (size_t b = 0; o->histogram_of[node] != SIZE_MAX && b < SOTTO_OBSERVE_BINS; b++) {
+        all += bins[b];
+        within += b > 0 && unit * bin_end(b) <= bound ? bins[b] : 0;
+    }
+    return all > 0 ? (double)within / (double)all : 1.0;
+}
+
 double sotto_observe_range(const sotto_observation *o, size_t node, size_t channel, sotto_range_method method, double share, unsigned bits)
 {
     const sotto_channel_stats *s = &o->channel[o->first[node] + channel];

@@ -40,4 +40,7 @@ typedef enum sotto_range_method {
 /* The range of a channel of the input or a unit. share: for percentile, 0.9999 for instance; bits: for mse, of the quantiser. The last two are no finer than the bins. */
 double sotto_observe_range(const sotto_observation *o, size_t node, size_t channel, sotto_range_method method, double share, unsigned bits);
 
+/* The share of the values of a unit's channel that are not 0 and below `bound`; 1 where no bins are kept. No finer than the bins. */
+double sotto_observe_share(const sotto_observation *o, size_t node, size_t channel, double bound);
+
 #endif

@@ -14,7 +14,7 @@ typedef struct compiler {
     const sotto_model *m;
     sotto_program *p;
     unsigned *need; /* per step: the bits that its readers ask for */
-    int *fresh;     /* per step: the client's share is a uniform mask, no word of which repeats */
+    int *fresh;     /* per step: the client's share is a uniform mask, no word of which repeats; a concatenation's may be shifted */
 } compiler;
 
 static int refuse(const sotto_node *n, const char *reason)
@@ -84,6 +84,24 @@ static int compile_linear(compiler *c, const sotto_node *n, sotto_step_info *s)
     s->linear.weight_bits = plan->weight_bits;
     c->p->coefficients += (double)s->words;
     return SOTTO_OK;
+}
+
+/* A concatenation into which some mask enters twice. `need` has no other use yet and is left as it was: zero. */
+static int repeats(compiler *c, const sotto_step_info *concat)
+{
+    int twice = 0;
+    c->need[concat->in[0]] = 1;
+    c->need[concat->in[1]] += 1;
+    for (size_t i = c->p->step_count; i-- > 0;) {
+        const sotto_step_info *s = &c->p->steps[i];
+        const unsigned ways = c->need[i], inputs = s->op == SOTTO_STEP_CONCAT ? 2 : s->op == SOTTO_STEP_PAD || s->op == SOTTO_STEP_SUM ? 1 : 0;
+        twice |= ways > 1;
+        for (unsigned k = 0; k < inputs && ways > 0; k++) {
+            c->need[s->in[k]] = c->need[s->in[k]] + ways > 1 ? 2 : 1;
+        }
+        c->need[i] = 0;
+    }
+    return twice;
 }
 
 /* ADD, CONCAT: both inputs at the finer scale. */
@@ -335,7 +353,7 @@ static int compile_node(compiler *c, size_t index)
         if (status == SOTTO_OK) {
             status = compile_pair(c, n, &s);
         }
-        fresh = c->fresh[s.in[0]] && c->fresh[s.in[1]];
+        fresh = c->fresh[s.in[0]] && c->fresh[s.in[1]] && !repeats(c, &s);
         break;
     case SOTTO_OP_PAD: /* zeros that both parties know need no mask */
         status = check_image(c, n, &s);

@@ -80,7 +80,7 @@ typedef struct sotto_program {
 
 /* Compiles. SOTTO_ERR_PARAMS naming node and field for a plan that is absent, out of range or does not fit (scales of an addition whose ratio is no
  * power of two, a ring above 60 bits, a linear step that reads no fresh mask: see nn/model/deploy.h), SOTTO_ERR_UNSUPPORTED for an op that deployment
- * should have removed, a polynomial unit, or a pool over a flattened image. A function of the public part alone. */
+ * should have removed, or a pool over a flattened image. A function of the public part alone. */
 SOTTO_MUST_CHECK int sotto_program_new(sotto_program *p, const sotto_model *m);
 void sotto_program_free(sotto_program *p);
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "lib/mem.h"
+#include "nn/model/deploy.h"
 #include "nn/plain/program.h"
 
 /* Integers in doubles: exact to 2^53, beyond which k has long run out. */
@@ -288,5 +289,26 @@ done:
     sotto_free(r.value);
     sotto_program_weights_free(&w);
     sotto_program_free(&p);
+    return status;
+}
+
+int sotto_plan_report(const sotto_model *m, sotto_calibration_report *report)
+{
+    sotto_model copy;
+    unsigned least = 50;
+    *report = (sotto_calibration_report){0};
+    if (!sotto_model_has_weights(m)) {
+        return sotto_fail(SOTTO_ERR_ARG, "what values can reach depends on the weights, which are not there");
+    }
+    int status = sotto_model_copy(&copy, m);
+    if (status != SOTTO_OK) {
+        return status;
+    }
+    for (size_t i = 0; i < m->node_count; i++) {
+        const unsigned extra = m->nodes[i].op == SOTTO_OP_MAXPOOL, u = m->nodes[i].plan.u;
+        least = u > extra && u - extra < least ? u - extra : least;
+    }
+    status = sotto_reach_tighten(&copy, least, report);
+    sotto_model_free(&copy);
     return status;
 }

@@ -53,7 +53,7 @@ static int peer_error(sotto_chan *chan)
     const int theirs = code < 256 ? -(int)code : SOTTO_ERR_PEER;
     switch (theirs) {
     case SOTTO_ERR_MISMATCH:
-        return sotto_fail(theirs, "the peer serves another model, or another plan of it; use the public part that it hands out");
+        return sotto_fail(theirs, "the peer serves another model or another plan of it, or gives labels alone; use the public part that it hands out, or ask for the label");
     case SOTTO_ERR_VERSION:
         return sotto_fail(theirs, "the peer speaks another protocol version than %d; use the same release on both sides",
                           SOTTO_PROTOCOL_VERSION);

@@ -61,7 +61,9 @@ static int no_memory(const sotto_label_plan *p)
 /* Bits of the values, packed in the order of the wires: bit j of value i is wire i k + j, of either side. */
 static void wire_bits(const sotto_label_plan *p, uint8_t *bits, const uint64_t *values)
 {
-    sotto_pack(bits, values, p->count, p->k);
+    if (p->client_ots > 0) {
+        sotto_pack(bits, values, p->count, p->k);
+    }
 }
 
 /* ---- client ------------------------------------------------------------------------------------------------------- */

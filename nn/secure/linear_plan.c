@@ -4,6 +4,7 @@
 #include "nn/secure/linear_internal.h"
 
 #define SIDE_MAX 65536u
+#define BYTES_MAX ((size_t)1 << 31) /* of the requests of a layer whose tile is given: the plan may come from somebody else */
 
 /* Prices in nanoseconds of one core of 2.7 GHz with AVX-512, at n = 4096 and two primes; of a byte at 500 Mbit/s. They choose among tiles, so that ratios matter and
  * not much else. */
@@ -281,6 +282,9 @@ int sotto_linear_plan_tile(sotto_linear_plan *plan, const sotto_bfv_params *bfv,
         return sotto_fail(SOTTO_ERR_PARAMS, "linear layer: a tile of %u x %u x %u x %u takes patches of %u x %u, more than a polynomial of %u coefficients holds",
                           tile.channels, tile.filters, tile.rows, tile.cols, p.patch_h, p.patch_w, (unsigned)n);
     derive_blocks(&p, bfv);
+    if (p.requests > BYTES_MAX / sotto_bfv_seeded_bytes(bfv))
+        return sotto_fail(SOTTO_ERR_PARAMS, "linear layer: a tile of %u x %u x %u x %u splits the layer into %zu requests, too many; choose a larger one",
+                          tile.channels, tile.filters, tile.rows, tile.cols, p.requests);
     rc = answer_plan(&p, bfv, coefficients);
     if (rc)
         return sotto_fail_context(rc, "linear layer");

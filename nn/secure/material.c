@@ -154,21 +154,27 @@ sotto_item_bytes sotto_terms_bytes(const sotto_terms *t)
     return b;
 }
 
+/* The terms of the item that sends most by a provider, of all kinds of OT that of IKNP. */
+static int widest_terms(sotto_terms *t, const sotto_network *n, unsigned sign, int label_only)
+{
+    const int status = sotto_terms_new(t, n, (sotto_sign_provider)sign, SOTTO_OT_IKNP);
+    return status == SOTTO_OK && label_only ? sotto_terms_label_only(t) : status;
+}
+
 int sotto_network_item_bytes(const sotto_network *n, uint64_t *most)
 {
     *most = 0;
-    for (unsigned sign = 0; sign < SOTTO_SIGN_PROVIDERS; sign++) {
+    for (unsigned i = 0; i < 2 * SOTTO_SIGN_PROVIDERS; i++) {
         sotto_terms t;
-        int status = sotto_terms_new(&t, n, (sotto_sign_provider)sign, SOTTO_OT_IKNP); /* of all kinds the one that sends most */
-        status = status == SOTTO_OK ? sotto_terms_label_only(&t) : status;             /* and of the results */
+        const int status = widest_terms(&t, n, i / 2, i % 2 == 1);
         if (status == SOTTO_ERR_MEMORY) {
             return status;
         }
-        if (status == SOTTO_OK) { /* else the provider cannot do these signs, and no session has it */
+        if (status == SOTTO_OK) { /* else the provider cannot do these signs, or there are too many outputs for a label: no session has it */
             const sotto_item_bytes b = sotto_terms_bytes(&t);
             const uint64_t way[4] = {b.prepare_out, b.prepare_in, b.infer_out, b.infer_in};
-            for (size_t i = 0; i < 4; i++) {
-                *most = way[i] > *most ? way[i] : *most;
+            for (size_t k = 0; k < 4; k++) {
+                *most = way[k] > *most ? way[k] : *most;
             }
             sotto_terms_free(&t);
         }

@@ -28,7 +28,7 @@ typedef struct sotto_terms {
 
 /* SOTTO_ERR_PARAMS when the provider cannot decide a step's signs. */
 SOTTO_MUST_CHECK int sotto_terms_new(sotto_terms *t, const sotto_network *n, sotto_sign_provider sign, sotto_ot_kind ot);
-/* Changes terms to those of the label alone. SOTTO_ERR_LIMIT when there are too many outputs, SOTTO_ERR_MEMORY; *t is zero on failure. */
+/* Changes terms to those of the label alone. SOTTO_ERR_ARG when there are too many outputs, SOTTO_ERR_MEMORY; *t is zero on failure. */
 SOTTO_MUST_CHECK int sotto_terms_label_only(sotto_terms *t);
 void sotto_terms_free(sotto_terms *t);
 

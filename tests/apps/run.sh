@@ -43,7 +43,7 @@ expect 0 'exit codes\|Exit codes' "$sotto" --help
 expect 0 '^sotto [0-9]' "$sotto" --version
 expect 2 'unknown command' "$sotto" fly
 expect 2 'sotto COMMAND' "$sotto"
-for command in train import export inspect eval serve infer demo bench; do
+for command in train import export inspect plan eval serve infer demo bench; do
 	expect 0 "^sotto $command" "$sotto" $command --help
 	expect 2 'unknown option --colour' "$sotto" $command --colour
 done
@@ -77,6 +77,7 @@ expect 0 '"shape": "8x8:4:6:3:2:1"' "$sotto" bench layer --conv 8x8:4:6:3:2 --ru
 expect 0 'net=500Mbit,2ms' "$sotto" bench layer --conv 8x8:4:6:3 --runs 1 --net 500Mbit,2ms
 expect 0 '"name": "memory.server"' "$sotto" bench model --runs 1 --net lan --json
 expect 0 'weights=random' "$sotto" bench model --arch lenet --random-weights --runs 1
+expect 0 '"name": "slope.infer.bytes", "unit": "B/ReLU"' "$sotto" bench growth --runs 1 --only infer.bytes --json
 
 # ---- files
 expect 1 'nowhere.sotto: No such file' "$sotto" inspect nowhere.sotto
@@ -100,6 +101,14 @@ head -c 1000 $model.weights >"$work/torn.weights"
 expect 1 'torn.weights: .*cut off' "$sotto" serve "$work/torn" --port 0
 expect 0 'security' "$sotto" inspect $model.sotto
 expect 0 '"security_bits": 128' "$sotto" inspect $model.sotto --json
+expect 2 'expected loopback' "$sotto" plan $model --net fast
+expect 1 'nowhere.sotto: No such file' "$sotto" plan nowhere --costs "$work/costs"
+expect 0 'bytes as predicted' "$sotto" plan $model --costs "$work/costs" --check --runs 1
+expect 0 'from .*costs; --measure' "$sotto" plan $model --costs "$work/costs" --net wan --goal prepare --out "$work/planned"
+expect 0 '"tile": ' "$sotto" plan "$work/planned" --costs "$work/costs" --json --sign circuit
+expect 0 'tile=' cat "$work/planned.sotto"
+expect 0 '"equals_reference": true' "$sotto" demo "$work/planned" --images apps/demo/images-fashion --count 1 --json
+expect 1 'lookup takes' "$sotto" plan $model --costs "$work/costs" --sign lookup --sign-bits 12
 if command -v python3 >/dev/null; then
 	"$sotto" inspect $model.sotto --json >"$work/json" && expect 0 '' python3 -m json.tool "$work/json"
 fi
@@ -122,6 +131,7 @@ start_server $model --timeout 2
 expect 0 'Ankle boot' "$sotto" infer $model.sotto $image --port "$port"
 expect 0 'Ankle boot' "$sotto" infer $model.sotto $image --port "$port" --sign circuit
 expect 0 '"label": "Ankle boot"' "$sotto" infer $model.sotto $image --port "$port" --json
+expect 0 'pgm: Ankle boot$' "$sotto" infer $model.sotto $image --port "$port" --label
 expect 1 'Address already in use\|in use' "$sotto" serve $model --port "$port"
 printf 'P5\n4 4\n255\n0123456789abcdef' >"$work/small.pgm"
 expect 1 '4 x 4 pixels; .* takes 28 x 28.*give --fit' "$sotto" infer $model.sotto "$work/small.pgm" --port "$port"
@@ -148,6 +158,12 @@ fi
 expect 0 'Ankle boot' "$sotto" infer $model.sotto $image --port "$port"
 kill -TERM $server
 wait $server || { echo "FAILED: the server does not end well on SIGTERM"; failed=1; }
+server=
+start_server $model --label-only
+expect 0 'pgm: Ankle boot$' "$sotto" infer $model.sotto $image --port "$port" --label
+expect 1 'labels alone' "$sotto" infer $model.sotto $image --port "$port"
+kill -TERM $server
+wait $server
 server=
 expect 1 'refused' "$sotto" infer $model.sotto $image --port "$port" --timeout 2
 # Images are looked at before there is a connection.

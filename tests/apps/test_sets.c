@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "apps/commands.h"
@@ -28,7 +29,8 @@ static void test_missing(void **state)
         {"cifar10:/nonexistent/x", "/nonexistent", SOTTO_ERR_IO, "/nonexistent/x/test_batch.bin", "the test images of cifar10"},
         {"mnist", "/nonexistent", SOTTO_ERR_IO, "/nonexistent/mnist/t10k-images-idx3-ubyte", "mnist:FOLDER"},
         {"fashion:/nonexistent", NULL, SOTTO_ERR_IO, "/nonexistent/t10k-images-idx3-ubyte", "dataset-fashion-mnist"},
-        {"cifar", NULL, SOTTO_ERR_ARG, "'cifar'", "cifar10 or cifar100"},
+        {"cifar", NULL, SOTTO_ERR_ARG, "'cifar'", "cifar10, cifar100 or pictures"},
+        {"pictures:/nonexistent", NULL, SOTTO_ERR_IO, "/nonexistent: no pictures", "7-cat.png"},
         {"cifar1000:x", NULL, SOTTO_ERR_ARG, "'cifar1000:x'", "NAME:FOLDER"},
         {"", NULL, SOTTO_ERR_ARG, "''", "fashion"},
     };
@@ -47,6 +49,67 @@ static void test_missing(void **state)
         assert_int_equal(0, setenv("SOTTO_DATA", kept, 1));
         free(kept);
     }
+}
+
+static void write_picture(const char *path, unsigned width, uint8_t first)
+{
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    fprintf(f, "P5\n%u 2\n255\n", width);
+    for (unsigned i = 0; i < 2 * width; i++) {
+        fputc(first + (int)i, f);
+    }
+    assert_int_equal(0, fclose(f));
+}
+
+/* Pictures in the order of their names, classes from the names; another half where there is a folder for it; what is no picture of the set is named. */
+static void test_pictures(void **state)
+{
+    char folder[] = "sotto-pictures-XXXXXX", path[4][64], spec[64];
+    static const char *const names[4] = {"/12-b.pgm", "/003-a.pgm", "/notes.txt", "/test"};
+    static const uint8_t expected[12] = {50, 51, 52, 53, 54, 55, 20, 21, 22, 23, 24, 25};
+    sotto_dataset d;
+    (void)state;
+    assert_non_null(mkdtemp(folder));
+    snprintf(spec, sizeof spec, "pictures:%s", folder);
+    for (size_t i = 0; i < 4; i++) {
+        snprintf(path[i], sizeof path[i], "%s%s", folder, names[i]);
+    }
+    write_picture(path[0], 3, 20);
+    write_picture(path[1], 3, 50);
+    write_picture(path[2], 3, 0);
+    for (int train = 0; train < 2; train++) {
+        assert_ok(dataset_open(&d, spec, train));
+        assert_int_equal(2, d.count);
+        assert_true(d.shape.c == 1 && d.shape.h == 2 && d.shape.w == 3 && d.classes == 13 && d.labels[0] == 3 && d.labels[1] == 12);
+        assert_memory_equal(expected, d.images, sizeof expected);
+        sotto_dataset_free(&d);
+    }
+    assert_int_equal(0, mkdir(path[3], 0700));
+    assert_status(SOTTO_ERR_IO, dataset_open(&d, spec, 0));
+    check_says("/test: no pictures");
+    assert_int_equal(0, rmdir(path[3]));
+    int status = SOTTO_ERR_MEMORY;
+    for (long k = 0; status == SOTTO_ERR_MEMORY; k++) {
+        sotto_calloc_fail_after(k);
+        status = dataset_open(&d, spec, 1);
+        sotto_calloc_fail_after(-1);
+        assert_true(status == SOTTO_OK || (d.images == NULL && d.labels == NULL && d.count == 0));
+    }
+    assert_ok(status);
+    sotto_dataset_free(&d);
+    write_picture(path[0], 4, 20);
+    assert_status(SOTTO_ERR_MISMATCH, dataset_open(&d, spec, 1));
+    check_says("12-b.pgm");
+    assert_int_equal(0, unlink(path[0]));
+    snprintf(path[0], sizeof path[0], "%s/4096.pgm", folder);
+    write_picture(path[0], 3, 20);
+    assert_status(SOTTO_ERR_FORMAT, dataset_open(&d, spec, 1));
+    check_says("number of a class");
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(0, unlink(path[i]));
+    }
+    assert_int_equal(0, rmdir(folder));
 }
 
 static void with_outputs(sotto_model *m, unsigned outputs)
@@ -123,6 +186,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_missing),
+        cmocka_unit_test(test_pictures),
         cmocka_unit_test(test_labels),
         cmocka_unit_test(test_arch_path),
     };

@@ -119,7 +119,7 @@ const fuzz_target fuzz_frame = {"frame", NULL, run_frame, seed_frame, 0};
  * with the same coins, so that the recorded bytes of the other carry it to the end; the input is a list of edits to them. Messages
  * are the units in which the other side sent: a header, a body, a piece of one. Input:
  *
- *     byte 0            sign provider
+ *     byte 0            sign provider; by circuit for the label alone
  *     then records      message u8 (255: cut the recording before message `offset` mod their number), offset u16, count u8 (0 to 15;
  *                       from 16 on: count - 15 random bytes), and `count` bytes that replace those at the offset
  */
@@ -127,10 +127,13 @@ enum { MESSAGES_MAX = 255, SERVER = 0, CLIENT = 1 };
 
 static const char tiny[] = "sotto-model 1\n"
                            "input 1x2x2\n"
-                           "conv c1 input out=2 kernel=1\n"
-                           "relu r1 c1\n"
-                           "maxpool p1 r1 kernel=2\n"
-                           "dense f2 p1 out=2\n";
+                           "conv c1 input out=4 kernel=1\n"
+                           "act a1 c1\n"
+                           "maxpool p1 a1 kernel=2\n"
+                           "dense f1 p1 out=2\n"
+                           "clip l1 f1\n"
+                           "dense f2 l1 out=2\n";
+static const uint8_t tiny_kinds[] = {SOTTO_UNIT_RELU, SOTTO_UNIT_SQUARE, SOTTO_UNIT_ZERO, SOTTO_UNIT_IDENTITY};
 
 typedef struct recording {
     uint8_t *data;
@@ -151,16 +154,19 @@ static int run_party(const party *own)
 {
     sotto_prg coins;
     sotto_prg_init(&coins, (sotto_block){{0x7365737369, (uint64_t)own->side}});
-    const sotto_session_env env = {.chan = own->chan, .rng = sotto_prg_rng(&coins), .items = 2};
+    const sotto_session_env env = {.chan = own->chan, .rng = sotto_prg_rng(&coins), .items = 2, .label_only = own->side == CLIENT && own->sign == SOTTO_SIGN_CIRCUIT};
     if (own->side == SERVER) {
         return sotto_session_serve(&serving, &env, NULL);
     }
     const int64_t x[4] = {1, -2, 3, 4};
     int64_t logits[2];
+    size_t label;
     sotto_session *s = NULL;
     int status = sotto_session_open(&s, &serving.network, &env, own->sign, SOTTO_OT_SOFTSPOKEN4);
     status = status == SOTTO_OK ? sotto_session_prepare(s) : status;
-    status = status == SOTTO_OK ? sotto_session_infer(s, logits, x) : status;
+    if (status == SOTTO_OK) {
+        status = env.label_only ? sotto_session_label(s, &label, x) : sotto_session_infer(s, logits, x);
+    }
     sotto_session_close(s);
     return status;
 }
@@ -212,6 +218,7 @@ static void start_sessions(void)
     sotto_prg_init(&prg, (sotto_block){{0x74696e79, 0}});
     const sotto_rng rng = sotto_prg_rng(&prg);
     fixture_model(&model, tiny, 4, &rng);
+    fixture_polynomials(&model, "a1", tiny_kinds, 1, &rng);
     require(sotto_serving_new(&serving, &model, NULL) == SOTTO_OK);
     for (unsigned sign = 0; sign < SOTTO_SIGN_PROVIDERS; sign++) {
         party server = {SERVER, (sotto_sign_provider)sign, NULL}, client = {CLIENT, (sotto_sign_provider)sign, NULL};

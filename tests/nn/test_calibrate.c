@@ -262,8 +262,6 @@ static void test_clip(void **state)
     parse(&m, "sotto-model 1\ninput 1x1x2\ndense f1 input out=2\nclip l1 f1\ndense f2 l1 out=1\n");
     m.nodes[1].tensor[0][0] = 1.0f;
     m.nodes[1].tensor[0][3] = -1.0f;
-    m.nodes[2].tensor[0] = sotto_calloc(2, sizeof(float));
-    assert_non_null(m.nodes[2].tensor[0]);
     m.nodes[2].tensor[0][0] = m.nodes[2].tensor[0][1] = 0.5f;
     m.nodes[3].tensor[0][0] = 1.0f;
     assert_ok(sotto_calibrate(&m, &o, images, 2, NULL, NULL));

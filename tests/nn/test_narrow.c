@@ -51,6 +51,7 @@ static void check(const char *text, unsigned value_bits, unsigned bits, const so
     sotto_narrow *narrow;
     sotto_fixed_run *run;
     options.value_bits = value_bits;
+    options.weight_bits = value_bits < 8 ? value_bits : 8;
     options.sign_bits = 6;
     options.threads = 1;
     fixture_raw(&m, text, rng);
@@ -102,13 +103,15 @@ static void test_same_values(void **state)
 {
     (void)state;
     const uint64_t seed = test_seed();
-    const char *const texts[] = {fixture_plain, fixture_rich, fixture_mixed};
+    static const char polynomials[] = "sotto-model 1\nname poly\ninput 2x6x6\nconv c1 input out=6 kernel=3\nact a1 c1\nconv c2 a1 out=4 kernel=2\nact a2 c2\n"
+                                      "dense f1 a2 out=3\nunits a1 0 square*3,identity,zero,square\nunits a2 0 square*4\n";
+    const char *const texts[] = {fixture_plain, fixture_rich, fixture_mixed, polynomials};
     for (sotto_tier tier = SOTTO_TIER_PORTABLE; tier <= SOTTO_TIER_AVX512; tier++) {
         sotto_cpu_force_tier(tier);
         for (unsigned trial = 0; trial < 12; trial++) {
-            for (size_t t = 0; t < 3; t++) {
-                const sotto_rng rng = test_rng(seed, trial * 3 + t);
-                check(texts[t], trial % 3 == 2 ? 15 : 8, trial % 4, &rng); /* 15: sums of pools and additions pass 16 bits */
+            for (size_t t = 0; t < 4; t++) {
+                const sotto_rng rng = test_rng(seed, trial * 4 + t);
+                check(texts[t], t == 3 ? 6 : trial % 3 == 2 ? 15 : 8, t == 3 ? 0 : trial % 4, &rng); /* 15: sums of pools and additions pass 16 bits */
             }
         }
     }

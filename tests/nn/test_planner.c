@@ -1,66 +1,8 @@
-/* Tiles that are given, costs as a file, forecasts against sessions, choices against all choices. */
-#include <math.h>
+/* Tiles that are given; choices against all choices; what is refused. */
 #include <stdio.h>
-#include <stdlib.h>
-#include <unistd.h>
 
-#include "lib/bytes.h"
-#include "nn/plain/fixed.h"
-#include "nn/secure/planner.h"
-#include "tests/nn/fixture.h"
-
-/* ---- made-up machines ----------------------------------------------------------------------------------------------------------- */
-
-static double some(const sotto_rng *rng, double low, double high)
-{
-    return low * pow(high / low, (double)test_below(rng, 1u << 20) / (1u << 20));
-}
-
-static void random_works(double *of, size_t count, const sotto_rng *rng, double low, double high)
-{
-    for (size_t i = 0; i < count; i++) {
-        of[i] = some(rng, low, high);
-    }
-}
-
-/* Costs within two orders of magnitude, with the first `sets` HE sets. */
-static void random_costs(sotto_costs *c, size_t sets, const sotto_rng *rng)
-{
-    const sotto_he_set *all = sotto_network_sets(&c->he_count);
-    memset(c, 0, sizeof *c);
-    sotto_costs_machine(c->machine);
-    c->he_count = sets;
-    for (size_t i = 0; i < sets; i++) {
-        c->he[i].set = all[i];
-        random_works(c->he[i].of, SOTTO_HE_WORKS, rng, 1e-6, 1e-4);
-        c->he[i].of[SOTTO_HE_FLOOD] *= 1e-3;
-        c->he[i].of[SOTTO_HE_WANTED] *= 1e-3;
-    }
-    random_works(c->ot_send, sizeof c->ot_send / sizeof *c->ot_send, rng, 1e-9, 1e-7);
-    random_works(c->ot_recv, sizeof c->ot_recv / sizeof *c->ot_recv, rng, 1e-9, 1e-7);
-    for (size_t i = 0; i < SOTTO_SIGN_PROVIDERS * 2; i++) {
-        for (unsigned u = 2; u <= SOTTO_COST_U_MAX; u++) {
-            random_works(c->unit[i / 2][i % 2][u].of, SOTTO_WORKS, rng, 1e-7, 1e-6);
-        }
-    }
-    random_works(c->pixel.of, SOTTO_WORKS, rng, 1e-8, 1e-7);
-    random_works(c->passed[0].of, SOTTO_WORKS, rng, 1e-8, 1e-7);
-    random_works(c->passed[1].of, SOTTO_WORKS, rng, 1e-8, 1e-7);
-    random_works(c->poly.of, SOTTO_WORKS, rng, 1e-8, 1e-7);
-    random_works(c->apply, SOTTO_APPLY_KINDS, rng, 1e-10, 1e-9);
-    c->word = some(rng, 1e-10, 1e-8);
-    c->draw = some(rng, 1e-10, 1e-8);
-    c->sent = some(rng, 1e-11, 1e-9);
-    c->received = some(rng, 1e-11, 1e-9);
-    c->byte = some(rng, 1e-10, 1e-9);
-    c->round_trip = some(rng, 1e-6, 1e-4);
-}
-
-static sotto_conditions random_conditions(const sotto_costs *c, const sotto_rng *rng)
-{
-    const int loopback = test_below(rng, 4) == 0;
-    return (sotto_conditions){c, loopback ? 0.0 : some(rng, 1e5, 1e9), some(rng, 1e-5, 1e-1), 1 + (unsigned)test_below(rng, 4)};
-}
+#include "nn/plan/planner.h"
+#include "tests/nn/machines.h"
 
 /* ---- tiles ---------------------------------------------------------------------------------------------------------------------- */
 
@@ -210,319 +152,6 @@ static void test_tile_text(void **state)
             sotto_model_free(&m);
         }
     }
-}
-
-/* ---- costs ---------------------------------------------------------------------------------------------------------------------- */
-
-static void write_text(const char *path, const char *text)
-{
-    FILE *f = fopen(path, "w");
-    assert_non_null(f);
-    assert_true(fputs(text, f) >= 0);
-    assert_int_equal(fclose(f), 0);
-}
-
-static void test_costs_file(void **state)
-{
-    (void)state;
-    const sotto_rng rng = test_rng(test_seed(), 20);
-    char path[] = "/tmp/sotto-test-costs-XXXXXX", text[65536] = "";
-    sotto_costs c, back;
-    size_t sets;
-    const int fd = mkstemp(path);
-    assert_true(fd >= 0);
-    close(fd);
-    (void)sotto_network_sets(&sets);
-    random_costs(&c, sets, &rng);
-    assert_ok(sotto_costs_save(&c, path));
-    assert_ok(sotto_costs_load(&back, path));
-    assert_string_equal(c.machine, back.machine);
-    assert_int_equal(c.he_count, back.he_count);
-    const double pairs[][2] = {{c.he[0].of[0], back.he[0].of[0]}, {c.he[sets - 1].of[SOTTO_HE_WORKS - 1], back.he[sets - 1].of[SOTTO_HE_WORKS - 1]},
-                               {c.unit[1][1][16].of[6], back.unit[1][1][16].of[6]}, {c.ot_recv[8], back.ot_recv[8]}, {c.poly.of[0], back.poly.of[0]},
-                               {c.round_trip, back.round_trip}, {c.apply[2], back.apply[2]}};
-    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
-        assert_true(fabs(pairs[i][0] - pairs[i][1]) <= 1e-12);
-    }
-    /* Damage of each kind. */
-    FILE *f = fopen(path, "r");
-    assert_non_null(f);
-    const size_t len = fread(text, 1, sizeof text - 1, f);
-    fclose(f);
-    assert_true(len > 1000);
-    static const struct {
-        const char *find, *put;
-        int status;
-    } damage[] = {{"costs 1", "costs 2", SOTTO_ERR_VERSION}, {"machine ", "machine x", SOTTO_ERR_MISMATCH}, {"pixel ", "pixle ", SOTTO_ERR_FORMAT},
-                  {"word ", "word x", SOTTO_ERR_FORMAT},     {"he.", "he,", SOTTO_ERR_VERSION},             {"draw ", "draw  ", SOTTO_ERR_FORMAT}};
-    for (size_t i = 0; i < sizeof damage / sizeof *damage; i++) {
-        char bad[65536 + 8];
-        const char *at = strstr(text, damage[i].find);
-        assert_non_null(at);
-        snprintf(bad, sizeof bad, "%.*s%s%s", (int)(at - text), text, damage[i].put, at + strlen(damage[i].find));
-        write_text(path, bad);
-        assert_status(damage[i].status, sotto_costs_load(&back, path));
-        assert_int_equal(back.he_count, 0);
-    }
-    for (size_t cut = 1; cut < len; cut += 1 + len / 50) { /* torn */
-        char bad[65536];
-        memcpy(bad, text, len - cut);
-        bad[len - cut] = '\0';
-        write_text(path, bad);
-        assert_int_not_equal(sotto_costs_load(&back, path), SOTTO_OK);
-    }
-    snprintf(text + len, sizeof text - len, "more\n");
-    write_text(path, text);
-    assert_status(SOTTO_ERR_FORMAT, sotto_costs_load(&back, path));
-    unlink(path);
-    assert_status(SOTTO_ERR_IO, sotto_costs_load(&back, path));
-}
-
-/* Takes seconds of whatever machine runs the tests. */
-static void test_costs_measured(void **state)
-{
-    (void)state;
-    if (getenv("SOTTO_TEST_LONG") == NULL) {
-        skip();
-    }
-    static sotto_costs c;
-    assert_ok(sotto_costs_measure(&c, NULL, NULL));
-    for (size_t i = 0; i < c.he_count; i++) {
-        assert_true(c.he[i].of[SOTTO_HE_REQUEST] > 0.0 && c.he[i].of[SOTTO_HE_ANSWER] > 0.0 && c.he[i].of[SOTTO_HE_OPEN] > 0.0);
-        assert_true(c.he[i].of[SOTTO_HE_ANSWER] < 1.0);
-    }
-    for (int kind = SOTTO_OT_IKNP; kind <= SOTTO_OT_SOFTSPOKEN8; kind++) {
-        assert_true(c.ot_send[kind] > 0.0 && c.ot_recv[kind] > 0.0);
-    }
-    for (size_t work = 0; work < SOTTO_WORKS; work++) {
-        assert_true(c.unit[SOTTO_SIGN_LOOKUP][0][6].of[work] > 0.0);
-    }
-    assert_true(c.sent > 0.0 && c.received > 0.0 && c.byte > 0.0 && c.round_trip > 0.0 && c.word > 0.0 && c.draw > 0.0);
-}
-
-/* ---- forecasts ------------------------------------------------------------------------------------------------------------------ */
-
-static const char fixture_poly[] = "sotto-model 1\n"
-                                   "name poly\n"
-                                   "input 2x6x5\n"
-                                   "conv c1 input out=4 kernel=3 pad=1\n"
-                                   "act a1 c1\n"
-                                   "maxpool p1 a1 kernel=2 stride=1\n"
-                                   "identity i1 p1\n"
-                                   "dense f1 i1 out=3\n";
-
-static void poly_model(sotto_model *m, unsigned exchange, const sotto_rng *rng)
-{
-    static const uint8_t kinds[] = {SOTTO_UNIT_SQUARE, SOTTO_UNIT_RELU, SOTTO_UNIT_CUBIC, SOTTO_UNIT_IDENTITY};
-    fixture_model(m, fixture_poly, 6, rng);
-    fixture_polynomials(m, "a1", kinds, exchange, rng);
-}
-
-typedef struct both {
-    const sotto_serving *serving;
-    sotto_sign_provider sign;
-    sotto_ot_kind ot;
-    uint64_t seed;
-    sotto_stats stats;
-} both;
-
-static int run_server(sotto_chan *chan, void *ctx)
-{
-    const both *r = ctx;
-    const sotto_session_env env = {.chan = chan, .rng = test_rng(r->seed, 1)};
-    return sotto_session_serve(r->serving, &env, NULL);
-}
-
-static int run_client(sotto_chan *chan, void *ctx)
-{
-    both *r = ctx;
-    const sotto_session_env env = {.chan = chan, .rng = test_rng(r->seed, 2)};
-    sotto_session *s = NULL;
-    int64_t x[4096] = {1, 2, 3}, logits[64];
-    int status = sotto_session_open(&s, &r->serving->network, &env, r->sign, r->ot);
-    if (status == SOTTO_OK) {
-        status = sotto_session_prepare(s);
-    }
-    if (status == SOTTO_OK) {
-        status = sotto_session_infer(s, logits, x);
-        r->stats = sotto_session_stats(s);
-    }
-    sotto_session_close(s);
-    return status;
-}
-
-static void assert_bytes(const sotto_item_bytes *want, const sotto_stats *got)
-{
-    assert_int_equal(want->prepare_out, got->prepare.bytes_out);
-    assert_int_equal(want->prepare_in, got->prepare.bytes_in);
-    assert_int_equal(want->infer_out, got->infer.bytes_out);
-    assert_int_equal(want->infer_in, got->infer.bytes_in);
-}
-
-/* The forecast's bytes are those of a session, and its steps add up to them but for what frames an item. */
-static void check_bytes(const sotto_serving *serving, sotto_sign_provider sign, sotto_ot_kind ot, const sotto_conditions *o, uint64_t seed)
-{
-    both r = {.serving = serving, .sign = sign, .ot = ot, .seed = seed};
-    sotto_terms t;
-    sotto_forecast f;
-    int status[2];
-    assert_ok(sotto_terms_new(&t, &serving->network, sign, ot));
-    assert_ok(sotto_forecast_new(&f, &t, o));
-    test_two_party(run_server, &r, run_client, &r, status);
-    assert_ok(status[0]);
-    assert_ok(status[1]);
-    assert_bytes(&f.bytes, &r.stats);
-    sotto_item_bytes sum = {0};
-    for (size_t i = 0; i < f.step_count; i++) {
-        sum.prepare_out += f.steps[i].bytes.prepare_out;
-        sum.prepare_in += f.steps[i].bytes.prepare_in;
-        sum.infer_out += f.steps[i].bytes.infer_out;
-        sum.infer_in += f.steps[i].bytes.infer_in;
-    }
-    const sotto_program *p = &serving->network.program;
-    const sotto_step_info *last = &p->steps[p->step_count - 1];
-    assert_int_equal(f.bytes.prepare_out - sum.prepare_out, 24);
-    assert_int_equal(f.bytes.prepare_in - sum.prepare_in, 24);
-    assert_int_equal(f.bytes.infer_out - sum.infer_out, 24 + sotto_packed_bytes(p->input_words, p->steps[0].l));
-    assert_int_equal(f.bytes.infer_in - sum.infer_in, 16 + sotto_packed_bytes(last->words, last->l));
-    sotto_forecast_free(&f);
-    sotto_terms_free(&t);
-}
-
-static void print_model(sotto_model *m)
-{
-    char *text = NULL;
-    size_t len;
-    assert_ok(sotto_model_print(m, &text, &len));
-    sotto_free(text);
-}
-
-static void test_bytes(void **state)
-{
-    (void)state;
-    static const char *const texts[] = {fixture_plain, fixture_rich, fixture_mixed};
-    for (size_t i = 0; i < 5; i++) {
-        const uint64_t seed = test_seed() + i;
-        const sotto_rng rng = test_rng(seed, 30);
-        static sotto_costs c;
-        sotto_model m;
-        sotto_serving serving;
-        size_t sets;
-        (void)sotto_network_sets(&sets);
-        random_costs(&c, sets, &rng);
-        const sotto_conditions o = random_conditions(&c, &rng);
-        if (i < 3) {
-            fixture_model(&m, texts[i], 6, &rng);
-        } else {
-            poly_model(&m, i == 4, &rng);
-        }
-        for (int planned = 0; planned < 2; planned++) {
-            if (planned) {
-                sotto_choice choice;
-                const sotto_wish wish = {o, SOTTO_GOAL_SUM, 1, 1, SOTTO_SIGN_LOOKUP, SOTTO_OT_IKNP};
-                assert_ok(sotto_planner_choose(&m, &choice, &wish));
-                print_model(&m);
-            }
-            assert_ok(sotto_serving_new(&serving, &m, NULL));
-            for (int kind = SOTTO_OT_IKNP; kind <= SOTTO_OT_SOFTSPOKEN8; kind++) {
-                const int sign = (kind + (int)i + planned) % 2;
-                check_bytes(&serving, (sotto_sign_provider)sign, (sotto_ot_kind)kind, &o, seed);
-            }
-            sotto_serving_free(&serving);
-        }
-        sotto_model_free(&m);
-    }
-}
-
-/* No side, no line and no exchange can be quicker than its own work; a slower network or machine is never quicker. */
-static void test_time(void **state)
-{
-    (void)state;
-    for (size_t i = 0; i < 6; i++) {
-        const sotto_rng rng = test_rng(test_seed() + i, 40);
-        static sotto_costs c;
-        sotto_model m;
-        sotto_network n;
-        sotto_terms t;
-        sotto_forecast f, slower;
-        size_t sets;
-        (void)sotto_network_sets(&sets);
-        random_costs(&c, sets, &rng);
-        fixture_model(&m, i % 2 ? fixture_rich : fixture_mixed, 6, &rng);
-        sotto_conditions o = random_conditions(&c, &rng);
-        o.bytes_per_second = some(&rng, 1e5, 1e9);
-        assert_ok(sotto_network_new(&n, &m));
-        assert_ok(sotto_terms_new(&t, &n, (sotto_sign_provider)(i % 2), SOTTO_OT_SOFTSPOKEN4));
-        assert_ok(sotto_forecast_new(&f, &t, &o));
-        double client = 0.0, server = 0.0, client_infer = 0.0, server_infer = 0.0, round_trips = 0.0;
-        for (size_t k = 0; k < f.step_count; k++) {
-            client += f.steps[k].client_prepare;
-            server += f.steps[k].server_prepare;
-            client_infer += f.steps[k].client_infer;
-            server_infer += f.steps[k].server_infer;
-            round_trips += f.steps[k].bytes.infer_in > 0 && f.steps[k].bytes.infer_out > 0;
-        }
-        const double least = 0.999999;
-        assert_true(f.prepare >= least * client && f.prepare >= least * server);
-        assert_true(f.prepare >= least * ((double)f.bytes.prepare_out / o.bytes_per_second + o.rtt));
-        assert_true(f.prepare >= least * ((double)f.bytes.prepare_in / o.bytes_per_second + o.rtt));
-        assert_true(f.infer >= least * (client_infer + server_infer) - 1e-12);
-        assert_true(f.infer >= least * (round_trips * o.rtt + (double)(f.bytes.infer_out > f.bytes.infer_in ? f.bytes.infer_out : f.bytes.infer_in) / o.bytes_per_second));
-        assert_true(f.security >= 128 && f.log_failure <= -40.0);
-        o.bytes_per_second *= 0.7;
-        o.rtt *= 1.3;
-        assert_ok(sotto_forecast_new(&slower, &t, &o));
-        assert_true(slower.prepare >= f.prepare && slower.infer >= f.infer);
-        sotto_forecast_free(&f);
-        sotto_forecast_free(&slower);
-        sotto_terms_free(&t);
-        sotto_network_free(&n);
-        sotto_model_free(&m);
-    }
-}
-
-/* Two layers, one thread, everything by hand: which is waited for, and when. */
-static void test_time_by_hand(void **state)
-{
-    (void)state;
-    static const char text[] = "sotto-model 1\ninput 1x4x4\nconv c1 input out=2 kernel=3 pad=1\nrelu r1 c1\ndense f1 r1 out=3\n";
-    const sotto_rng rng = test_rng(test_seed(), 50);
-    static sotto_costs c;
-    sotto_model m;
-    sotto_network n;
-    sotto_terms t;
-    sotto_forecast f;
-    fixture_model(&m, text, 6, &rng);
-    assert_ok(sotto_network_new(&n, &m));
-    assert_ok(sotto_terms_new(&t, &n, SOTTO_SIGN_LOOKUP, SOTTO_OT_SOFTSPOKEN4));
-    memset(&c, 0, sizeof c); /* work takes no time: only the lines do */
-    const sotto_he_set *sets = sotto_network_sets(&c.he_count);
-    for (size_t i = 0; i < c.he_count; i++) {
-        c.he[i].set = sets[i];
-    }
-    const double rate = 1000.0, rtt = 7.0;
-    const sotto_conditions o = {&c, rate, rtt, 1};
-    assert_ok(sotto_forecast_new(&f, &t, &o));
-    const sotto_unit_plan *u = &t.units[2];
-    const double requests[2] = {16.0 + (double)n.linear[1].plan.request_bytes, 16.0 + (double)n.linear[3].plan.request_bytes};
-    const double answers[2] = {16.0 + (double)n.linear[1].plan.answer_bytes, 16.0 + (double)n.linear[3].plan.answer_bytes};
-    const double matrix = 16.0 + (double)u->bytes.matrix, correction = 16.0 + (double)u->bytes.correction, choice = 16.0 + (double)u->bytes.choice;
-    const double ups[3] = {24.0 + requests[0], matrix, requests[1]}, downs[3] = {answers[0], correction, answers[1]};
-    double up = 0.0, down = 0.0;
-    for (size_t i = 0; i < 3; i++) { /* each answer after its request */
-        up += ups[i] / rate;
-        down = fmax(down, up + rtt / 2.0) + downs[i] / rate;
-    }
-    const double learnt = down + rtt / 2.0, chosen = fmax(up, learnt) + choice / rate + rtt / 2.0;
-    assert_true(fabs(f.prepare - (fmax(down, chosen) + 24.0 / rate + rtt / 2.0)) < 1e-9);
-    const double input = 24.0 + (double)sotto_terms_input_bytes(&t), offer = 16.0 + (double)u->bytes.offer, reply = 16.0 + (double)u->bytes.reply;
-    const double logits = 16.0 + (double)sotto_packed_bytes(3, n.program.steps[3].l);
-    assert_int_equal(n.program.step_count, 4);
-    assert_true(fabs(f.infer - (2.0 * rtt + (input + offer + reply + logits) / rate)) < 1e-9);
-    sotto_forecast_free(&f);
-    sotto_terms_free(&t);
-    sotto_network_free(&n);
-    sotto_model_free(&m);
 }
 
 /* ---- choices -------------------------------------------------------------------------------------------------------------------- */
@@ -744,6 +373,43 @@ static void test_refused(void **state)
     sotto_model_free(&m);
 }
 
+/* Of a plan that was just made, the same figures as when it was made; of one with wider rings no more that can be left. */
+static void test_widths(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {fixture_plain, fixture_rich, fixture_mixed};
+    for (size_t i = 0; i < 3; i++) {
+        const sotto_rng rng = test_rng(test_seed() + i, 95);
+        sotto_model m, bare;
+        sotto_observation seen = {0};
+        sotto_calibration options = sotto_calibration_default();
+        sotto_calibration_report made, read;
+        options.sign_bits = 6;
+        fixture_raw(&m, texts[i], &rng);
+        assert_ok(sotto_model_deploy(&m));
+        uint8_t *images = fixture_images(&m, FIXTURE_IMAGES, &rng);
+        assert_ok(sotto_observe(&seen, &m, images, FIXTURE_IMAGES, 1, NULL, NULL));
+        assert_ok(sotto_plan(&m, &seen, &options, &made));
+        const sotto_node_plan before = m.nodes[2].plan;
+        assert_ok(sotto_plan_report(&m, &read));
+        assert_int_equal(read.units, made.units);
+        assert_true(read.never <= made.never && read.units > 0);
+        assert_memory_equal(&before, &m.nodes[2].plan, sizeof before);
+        for (size_t k = 1; k < m.node_count; k++) {
+            m.nodes[k].plan.k += m.nodes[k].plan.k > 0 ? 8 : 0;
+        }
+        const size_t never = read.never;
+        assert_ok(sotto_plan_report(&m, &read));
+        assert_true(read.never >= never);
+        assert_ok(sotto_model_parse(&bare, texts[i], strlen(texts[i])));
+        assert_status(SOTTO_ERR_ARG, sotto_plan_report(&bare, &read));
+        sotto_model_free(&bare);
+        sotto_observation_free(&seen);
+        sotto_free(images);
+        sotto_model_free(&m);
+    }
+}
+
 static void test_no_memory(void **state)
 {
     (void)state;
@@ -794,10 +460,14 @@ static void test_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_tiles),       cmocka_unit_test(test_tile_refused),  cmocka_unit_test(test_tile_text),
-        cmocka_unit_test(test_costs_file),  cmocka_unit_test(test_costs_measured), cmocka_unit_test(test_bytes),
-        cmocka_unit_test(test_time),        cmocka_unit_test(test_time_by_hand),  cmocka_unit_test(test_optimum),
-        cmocka_unit_test(test_no_worse),    cmocka_unit_test(test_refused),       cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_tiles),
+        cmocka_unit_test(test_tile_refused),
+        cmocka_unit_test(test_tile_text),
+        cmocka_unit_test(test_optimum),
+        cmocka_unit_test(test_no_worse),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_widths),
+        cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -67,7 +67,8 @@ static const char units[] = "sotto-model 1\n"
                             "pad p2 p1 channels=0,0 pad=1\n"
                             "pad p3 input pad=4\n"
                             "concat k1 p1 p1\n"
-                            "mask a2 8 f0\n";
+                            "mask a2 8 f0\n"
+                            "plan a1 f=9 k=18 u=6 poly=7,14,9,24,1\n";
 
 /* Units of every kind and more runs than a line takes, a mask with more values than one takes. */
 static void test_units(void **state)
@@ -183,6 +184,9 @@ static void test_malformed(void **state)
         {HEAD "relu r input\nplan x f=1\n", SOTTO_ERR_FORMAT, "no earlier line"},
         {HEAD "relu r input\nplan r f=1\n", SOTTO_ERR_FORMAT, "needs k="},
         {HEAD "relu r input\nplan r f=41 k=9 u=3\n", SOTTO_ERR_FORMAT, "0 to 40"},
+        {HEAD "act a input\nplan a f=1 k=9 u=3 poly=7,14,9,24\n", SOTTO_ERR_FORMAT, "poly="},
+        {HEAD "act a input\nplan a f=1 k=9 u=3 poly=7,14,25,24,1\n", SOTTO_ERR_FORMAT, "poly="},
+        {HEAD "relu r input\nplan r f=1 k=9 u=3 poly=7,14,9,24,1\n", SOTTO_ERR_FORMAT, "no key 'poly'"},
         {HEAD "relu r input\nplan r f=1 k=9 u=3\nplan r f=1 k=9 u=3\n", SOTTO_ERR_FORMAT, "second plan"},
         {HEAD "dense d input out=2\nplan d weight-scale=-1 weight-bits=8\n", SOTTO_ERR_FORMAT, "above 0"},
         {HEAD "dense d input out=2\nplan d weight-scale=nan weight-bits=8\n", SOTTO_ERR_FORMAT, "above 0"},

@@ -1,11 +1,11 @@
-#include "nn/secure/forecast.h"
+#include "nn/plan/forecast.h"
 
 #include <math.h>
 #include <string.h>
 
 #include "lib/bytes.h"
 #include "lib/mem.h"
-#include "nn/secure/forecast_internal.h"
+#include "nn/plan/forecast_internal.h"
 #include "nn/secure/linear_internal.h"
 
 #define LOG_FAILURE_MAX (-40.0)

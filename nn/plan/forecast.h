@@ -4,10 +4,10 @@
  * enters its line when it is made and the line is free, takes as long as its bytes and arrives half a round trip later; the two lines, one each way, are independent.
  * The client's requests wait for nothing, so that its work, the server's and both lines overlap. A side that runs ahead is not held up by full buffers.
  */
-#ifndef SOTTO_NN_SECURE_FORECAST_H
-#define SOTTO_NN_SECURE_FORECAST_H
+#ifndef SOTTO_NN_PLAN_FORECAST_H
+#define SOTTO_NN_PLAN_FORECAST_H
 
-#include "nn/secure/cost.h"
+#include "nn/plan/cost.h"
 #include "nn/secure/material.h"
 
 typedef struct sotto_conditions {

@@ -6,10 +6,10 @@
  * (the clocks that follow are monotone in them). When too many are left, those that are later but for a slack are dropped as well; the slacks add up to what the
  * result may be above the least, at most.
  */
-#ifndef SOTTO_NN_SECURE_PLANNER_H
-#define SOTTO_NN_SECURE_PLANNER_H
+#ifndef SOTTO_NN_PLAN_PLANNER_H
+#define SOTTO_NN_PLAN_PLANNER_H
 
-#include "nn/secure/forecast.h"
+#include "nn/plan/forecast.h"
 
 typedef enum sotto_goal {
     SOTTO_GOAL_PREPARE, /* least prepare, then least infer */

@@ -1,5 +1,5 @@
 /* Measured costs as a file. */
-#include "nn/secure/cost.h"
+#include "nn/plan/cost.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -1,11 +1,11 @@
-#include "nn/secure/planner.h"
+#include "nn/plan/planner.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "lib/mem.h"
-#include "nn/secure/forecast_internal.h"
+#include "nn/plan/forecast_internal.h"
 #include "nn/secure/linear_internal.h"
 
 #define PATHS_MAX 128u   /* ways to get through the layers so far that are followed */

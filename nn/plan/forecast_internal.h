@@ -1,8 +1,8 @@
 /* Inside the planner: the work and the messages of a step, and the clocks that they move. */
-#ifndef SOTTO_NN_SECURE_FORECAST_INTERNAL_H
-#define SOTTO_NN_SECURE_FORECAST_INTERNAL_H
+#ifndef SOTTO_NN_PLAN_FORECAST_INTERNAL_H
+#define SOTTO_NN_PLAN_FORECAST_INTERNAL_H
 
-#include "nn/secure/forecast.h"
+#include "nn/plan/forecast.h"
 #include "nn/secure/frame.h"
 
 /* Seconds of work and bytes of frames, 0 for what a step has not. */

@@ -3,8 +3,8 @@
  * All costs are seconds of one core for one item, medians of several runs: processor time, which other programs on the machine do not lengthen, but for what
  * crosses the network. They are fitted: what runs of different sizes differ by is put down to what differs between them.
  */
-#ifndef SOTTO_NN_SECURE_COST_H
-#define SOTTO_NN_SECURE_COST_H
+#ifndef SOTTO_NN_PLAN_COST_H
+#define SOTTO_NN_PLAN_COST_H
 
 #include "nn/secure/network.h"
 #include "nn/sotto.h"
