@@ -27,8 +27,13 @@ int check_images(const sotto_model *m, const sotto_dataset *set)
 {
     const sotto_shape a = m->nodes[0].shape, b = set->shape;
     if (a.c != b.c || a.h != b.h || a.w != b.w) {
-        return sotto_fail(SOTTO_ERR_MISMATCH, "images of %ux%ux%u, but the model %s takes %ux%ux%u; give the data set that it is made for",
+        return sotto_fail(SOTTO_ERR_MISMATCH, "images of %ux%ux%u, but the model %s takes %ux%ux%u; give the data set that it is made for (--data)",
                           (unsigned)b.c, (unsigned)b.h, (unsigned)b.w, m->name, (unsigned)a.c, (unsigned)a.h, (unsigned)a.w);
+    }
+    const size_t outputs = sotto_shape_words(m->nodes[m->node_count - 1].shape);
+    if (set->classes > outputs) {
+        return sotto_fail(SOTTO_ERR_MISMATCH, "labels up to %zu, but the model %s has %zu outputs; give the data set that it is made for (--data)",
+                          set->classes - 1, m->name, outputs);
     }
     return SOTTO_OK;
 }

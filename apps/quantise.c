@@ -139,7 +139,10 @@ static void print_figures(const figures *f, const model_paths *paths)
     printf("weights of %u bits, values of %u: %.2f %% of %zu test images (float %.2f %%), %llu values left the planned range\n",
            options.calibration.weight_bits, options.calibration.value_bits, 100.0 * f->chosen.accuracy, f->chosen.images, 100.0 * f->float_accuracy,
            (unsigned long long)f->chosen.wraps);
-    printf("%zu of an image's %zu planned ranges cannot be left, whatever the image\n", f->widths.never, f->widths.units);
+    printf("of %zu values of an image, %zu cannot leave their planned ranges, whatever the image\n", f->widths.units, f->widths.never);
+    if (f->chosen.accuracy < f->float_accuracy - 0.02) {
+        printf("this is far below float: try more --value-bits or --weight-bits, a larger --margin, or more images (--calibrate)\n");
+    }
     if (with_report) {
         printf("\naccuracy in %% (values that left the planned range, where there were any)\n%-14s", "weights values");
         for (size_t v = 0; v < VALUES; v++) {
@@ -238,6 +241,9 @@ int cmd_quantise(int argc, char **argv)
     int status = model_paths_of(&from, args[0]);
     if (status == SOTTO_OK) {
         status = model_paths_of(&paths, out);
+    }
+    if (status == SOTTO_OK && strcmp(paths.public_part, from.public_part) == 0) {
+        status = sotto_fail(SOTTO_ERR_ARG, "--out %s is the trained network itself, which would be lost; give another name", out);
     }
     if (status == SOTTO_OK) {
         status = sotto_model_load(&m, from.public_part, from.weights);

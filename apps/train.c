@@ -231,6 +231,12 @@ static int settle_options(void)
     if ((schedule == SOTTO_SCHEDULE_STEP) != (steps != NULL)) {
         return cli_misuse(&command, "--schedule step and --steps go together");
     }
+    if (qat && init == NULL) {
+        return cli_misuse(&command, "--qat trains a quantised network further: give it as --init PREFIX");
+    }
+    if (options.best && held_out == 0) {
+        return cli_misuse(&command, "--best chooses by images that are held out: give --validate N as well");
+    }
     options.schedule.kind = (sotto_schedule_kind)schedule;
     options.optimiser.kind = (sotto_optimiser_kind)optimiser;
     options.schedule.rate = rate > 0.0 ? rate : optimiser == SOTTO_OPTIMISER_ADAM ? 0.001 : 0.01;

@@ -42,7 +42,7 @@ static int check_unit_plan(const sotto_node *n)
 {
     const sotto_node_plan *plan = &n->plan;
     if (!plan->present) {
-        return refuse(n, "the plan has no line for it; calibrate the model (sotto train does)");
+        return refuse(n, "the plan has no line for it; quantise the model (sotto quantise)");
     }
     if (plan->k < 2 || plan->k > 50) {
         return refuse(n, "k is out of range; expected 2 to 50");
@@ -56,7 +56,7 @@ static int check_unit_plan(const sotto_node *n)
     const sotto_poly_plan_fields *poly = &plan->poly;
     if (has_polynomial(n) && (poly->bits < 2 || poly->bits > 24 || poly->k < 2 || poly->k > 58 || poly->f > 40 || poly->shift > 40 ||
                               plan->f + poly->shift < poly->f || plan->f + poly->shift - poly->f > 40)) {
-        return refuse(n, "it has polynomials, and the plan has no poly= for them, or one out of range; calibrate the model again");
+        return refuse(n, "it has polynomials, and the plan has no poly= for them, or one out of range; quantise the model again (sotto quantise)");
     }
     return SOTTO_OK;
 }
@@ -67,7 +67,7 @@ static int compile_linear(compiler *c, const sotto_node *n, sotto_step_info *s)
     const sotto_shape x = c->m->nodes[n->input[0]].shape;
     const sotto_node_plan *plan = &n->plan;
     if (!plan->present || !(plan->weight_scale > 0.0) || !isfinite(plan->weight_scale) || plan->weight_bits < 2 || plan->weight_bits > 16) {
-        return refuse(n, "the plan has no weight-scale above 0 and weight-bits 2 to 16; calibrate the model");
+        return refuse(n, "the plan has no weight-scale above 0 and weight-bits 2 to 16; quantise the model (sotto quantise)");
     }
     if (!c->fresh[s->in[0]]) {
         return refuse(n, "a linear node reads a value that is no fresh mask; insert an identity node (deployment does)");
@@ -113,7 +113,7 @@ static int compile_pair(compiler *c, const sotto_node *n, sotto_step_info *s)
     for (unsigned k = 0; k < 2; k++) {
         const double shift = log2(scale[k] / s->scale), whole = nearbyint(shift);
         if (!(whole >= 0.0) || whole > SHIFT_MAX || fabs(shift - whole) > 1e-6) {
-            return refuse(n, "the scales of its inputs do not differ by a power of two up to 2^30; calibrate the model again");
+            return refuse(n, "the scales of its inputs do not differ by a power of two up to 2^30; quantise the model again (sotto quantise)");
         }
         s->shift[k] = (unsigned)whole;
     }
@@ -325,7 +325,7 @@ static int compile_node(compiler *c, size_t index)
     switch (n->op) {
     case SOTTO_OP_INPUT:
         if (!n->plan.present || !(n->plan.scale > 0.0) || !isfinite(n->plan.scale) || n->plan.bits < 2 || n->plan.bits > 16) {
-            return refuse(n, "the plan has no scale above 0 and bits 2 to 16; calibrate the model");
+            return refuse(n, "the plan has no scale above 0 and bits 2 to 16; quantise the model (sotto quantise)");
         }
         s.op = SOTTO_STEP_INPUT;
         s.scale = n->plan.scale;
@@ -552,7 +552,7 @@ static int step_weights(sotto_program_weights *w, const sotto_step_info *s, cons
     for (uint32_t i = 0; i < s->linear.out_c; i++) {
         const double bias = n->tensor[1][i] / s->scale;
         if (!(bias >= -bound) || !(bias < bound - 1.0)) {
-            return refuse(n, "a bias does not fit its ring; calibrate the model again");
+            return refuse(n, "a bias does not fit its ring; quantise the model again (sotto quantise)");
         }
         w->bias[at][i] = (int64_t)nearbyint(bias);
     }
@@ -571,7 +571,7 @@ static int step_bounds(sotto_program_weights *w, const sotto_step_info *s, const
     for (uint32_t i = 0; i < s->shape.c; i++) {
         const double bound = fmax(nearbyint(n->tensor[0][i] / s->scale), 1.0) * (double)unit;
         if (!(bound < ldexp(1.0, (int)s->k - 1))) {
-            return refuse(n, "a bound does not fit its k; calibrate the model again");
+            return refuse(n, "a bound does not fit its k; quantise the model again (sotto quantise)");
         }
         w->bound[at][i] = (int64_t)bound;
     }
@@ -593,7 +593,7 @@ static int step_poly(sotto_program_weights *w, const sotto_program *p, const sot
             const double term = nearbyint(n->tensor[0][c * SOTTO_POLY_TERMS + j] * pow(x, (int)j) / s->scale);
             const double most = ldexp(1.0, (int)(j == s->degree[c] ? s->poly_bits : s->l) - 1);
             if (!(term >= -most) || !(term < most)) {
-                return refuse(n, "a coefficient does not fit the bits of its plan; calibrate the model again");
+                return refuse(n, "a coefficient does not fit the bits of its plan; quantise the model again (sotto quantise)");
             }
             w->poly[at][c * SOTTO_POLY_TERMS + j] = (int64_t)term;
         }
