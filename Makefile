@@ -21,7 +21,7 @@ ring_SRC   := modulus prime ntt ntt_ref ntt_avx2 ntt_avx512 ntt_avx512_double nt
 bfv_SRC    := params keys encrypt evaluate encode noise wire flood answer batch keyswitch multiply galois
 ot_SRC     := base extension softspoken ferret kernels_ref kernels_avx2 kernels_gfni product lookup lookup_ref lookup_avx2 lookup_avx512
 garble_SRC := circuit word gadgets library bristol halfgates garbling plan store kernel_ref kernel_ni kernel_vaes
-nn_SRC     := model/model model/text model/weights model/deploy plain/float plain/program plain/fixed plain/narrow plain/narrow_ref plain/narrow_avx2 plain/narrow_avx512 plain/observe plain/equalise plain/reach plain/calibrate \
+nn_SRC     := model/model model/text model/weights model/deploy plain/float plain/program plain/local plain/fixed plain/narrow plain/narrow_ref plain/narrow_avx2 plain/narrow_avx512 plain/observe plain/equalise plain/reach plain/calibrate \
               secure/linear secure/linear_plan secure/linear_apply secure/apply_ref secure/apply_avx2 secure/apply_avx512 secure/step secure/step_ref secure/step_avx2 secure/step_avx512 secure/network plan/cost plan/cost_measure plan/cost_units secure/frame secure/sign secure/unit secure/unit_client secure/unit_server secure/poly secure/label secure/material plan/forecast plan/planner secure/session client server
 # Part of the program, not of the library: these need OpenBLAS, zlib, libpng and protobuf-c.
 train_SRC  := dataset conv conv_ref conv_avx2 conv_avx512 tape tape_plan tape_vertex tape_ops tape_loops_ref tape_loops_avx2 tape_loops_avx512 loss augment optimise rounding checkpoint train

@@ -198,12 +198,12 @@ static void draw(FILE *out, const void *ctx)
     }
     fputs("set terminal svg size 1200,800 background rgb 'white'\nset output ", out);
     plot_quote(out, g->svg_path);
-    fprintf(out, "\nset grid\nset key top left\nset yrange [0:]\nset xrange [0:]\nset format x '%%.3s%%c'\nset multiplot layout 3,%d\n", (int)SWEEPS);
+    fprintf(out, "\nset grid\nset key top left\nset samples 2\nset yrange [0:]\nset xrange [0:]\nset format x '%%.0s%%c'\nset multiplot layout 3,%d\n", (int)SWEEPS);
     for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) {
         for (size_t s = 0; s < SWEEPS; s++) {
             const fit *f = g->fits[s];
             const unsigned which[2] = {rows[r].first, rows[r].second};
-            fprintf(out, "set xlabel '%ss'\nset ylabel '%s'\nplot", sweeps[s].of, rows[r].label);
+            fprintf(out, "set xlabel '%ss'\nset xtics %.9g\nset ylabel '%s'\nplot", sweeps[s].of, g->points[s][SIZES - 1].x / 4.0, rows[r].label);
             for (unsigned k = 0; k < 2; k++) {
                 fprintf(out, "%s $s%zu using 1:($%u*%g) with points pt 7 ps 0.6 lc %u title '%s', %.9g + x * %.9g with lines lc %u notitle", k > 0 ? "," : "", s, which[k] + 2,
                         rows[r].factor, k + 1, rows[r].names[k], f[which[k]].intercept * rows[r].factor, f[which[k]].slope * rows[r].factor, k + 1);
