@@ -16,27 +16,27 @@ OPT     ?= -O2
 VERSION := 0.1.0
 
 # ---- sources, one line per file group; a file that is not named here is not built -------------------------------
-lib_SRC    := err mem ct bytes bytes_vbmi rng cpu aes aes_ni aes_vaes aes_portable prg hash hash_vaes chan tcp pool
+lib_SRC    := err mem ct bytes bytes_vbmi rng cpu aes aes_ni aes_vaes aes_portable prg hash hash_vaes chan tcp pool spill
 ring_SRC   := modulus prime ntt ntt_ref ntt_avx2 ntt_avx512 ntt_avx512_double ntt_ifma rns rns_ref rns_ifma convert convert_ref convert_ifma poly sample sample_ref sample_avx2 sample_avx512
 bfv_SRC    := params keys encrypt evaluate encode noise wire flood answer batch keyswitch multiply galois
-ot_SRC     := base extension softspoken ferret kernels_ref kernels_avx2 kernels_gfni product lookup lookup_ref lookup_avx2 lookup_avx512
+ot_SRC     := base extension softspoken ferret silent kernels_ref kernels_avx2 kernels_gfni product lookup lookup_ref lookup_avx2 lookup_avx512
 garble_SRC := circuit word gadgets library bristol halfgates garbling plan store kernel_ref kernel_ni kernel_vaes
-nn_SRC     := model/model model/text model/weights model/deploy plain/float plain/program plain/local plain/fixed plain/narrow plain/narrow_ref plain/narrow_avx2 plain/narrow_avx512 plain/observe plain/equalise plain/reach plain/calibrate \
-              secure/linear secure/linear_plan secure/linear_apply secure/apply_ref secure/apply_avx2 secure/apply_avx512 secure/step secure/step_ref secure/step_avx2 secure/step_avx512 secure/network plan/cost plan/cost_measure plan/cost_units secure/frame secure/sign secure/unit secure/unit_client secure/unit_server secure/poly secure/label secure/material plan/forecast plan/planner secure/session client server
+nn_SRC     := model/model model/text_fields model/text_read model/text_write model/weights model/deploy plain/float plain/program plain/local plain/fixed plain/narrow plain/narrow_ref plain/narrow_avx2 plain/narrow_avx512 plain/observe plain/equalise plain/reach plain/signs plain/calibrate \
+              secure/linear secure/linear_plan secure/linear_apply secure/apply_ref secure/apply_avx2 secure/apply_avx512 secure/step secure/step_ref secure/step_avx2 secure/step_avx512 secure/network plan/cost plan/cost_measure plan/cost_units secure/frame secure/sign secure/unit secure/unit_client secure/unit_server secure/poly secure/label secure/terms secure/item_client secure/item_server plan/forecast plan/planner secure/session client server
 # Part of the program, not of the library: these need OpenBLAS, zlib, libpng and protobuf-c.
 train_SRC  := dataset conv conv_ref conv_avx2 conv_avx512 tape tape_plan tape_vertex tape_ops tape_loops_ref tape_loops_avx2 tape_loops_avx512 loss augment optimise rounding checkpoint train
 onnx_SRC   := read operators arithmetic shapes constant simplify write
 apps_SRC   := main cli common sets image image_coded train train_log evaluate quantise inspect plan import export eval serve infer demo bench bench_lattice bench_party bench_layer bench_model bench_growth bench_train link plot
 
-lib_TEST    := err mem ct bytes rng cpu aes prg hash chan tcp pool support
+lib_TEST    := err mem ct bytes rng cpu aes prg hash chan tcp pool spill support
 ring_TEST   := modulus prime ntt ntt_ifma tiers rns convert poly sample
 bfv_TEST    := params keys encrypt evaluate encode noise wire flood answer batch keyswitch multiply galois answer_long
-ot_TEST     := base extension softspoken ferret kernels product lookup
+ot_TEST     := base extension softspoken ferret silent kernels product lookup
 garble_TEST := circuit word gadgets library bristol halfgates garbling plan store
-nn_TEST     := model text arch weights deploy float program fixed narrow observe equalise reach calibrate linear step frame unit poly label session cost forecast planner
-train_TEST  := dataset conv tape loss augment optimise rounding checkpoint train resume shipped
-onnx_TEST   := read write operators networks
-apps_TEST   := link image sets soak
+nn_TEST     := model text arch weights deploy float program fixed narrow observe equalise reach signs calibrate linear step frame sign unit poly label session cost forecast planner
+train_TEST  := dataset conv tape loss augment optimise rounding checkpoint train train_options resume shipped
+onnx_TEST   := read write operators networks chains
+apps_TEST   := link image sets soak evaluate
 
 WARN := -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes -Wundef -Werror
 # zmm and ymm code must not leak into portable files, so there is no -march here; files that need an extension name it below.
@@ -99,7 +99,7 @@ APPS_OBJ    := $(patsubst %,$(BUILD)/apps/%.o,$(apps_SRC))
 ONNX_TESTS  := $(patsubst %,$(BUILD)/tests/onnx/test_%,$(onnx_TEST))
 TRAIN_TESTS := $(patsubst %,$(BUILD)/tests/train/test_%,$(train_TEST))
 APPS_TESTS  := $(patsubst %,$(BUILD)/tests/apps/test_%,$(apps_TEST))
-FUZZ_OBJ    := $(patsubst %,$(BUILD)/tests/fuzz/%.o,fuzz lattice files onnx circuits sessions) $(BUILD)/apps/image.o $(BUILD)/apps/image_coded.o
+FUZZ_OBJ    := $(patsubst %,$(BUILD)/tests/fuzz/%.o,fuzz lattice files own onnx circuits sessions) $(BUILD)/apps/image.o $(BUILD)/apps/image_coded.o
 FUZZ_TEST   := $(BUILD)/tests/fuzz/test_corpus
 SECURITY    := $(BUILD)/tests/security/test_estimate $(BUILD)/tests/security/main
 SOTTO       := $(BUILD)/sotto
@@ -111,7 +111,7 @@ TEST_PACKAGES  := $(APP_PACKAGES) libcmocka-dev pkg-config dataset-fashion-mnist
 CT_PACKAGES    := $(TEST_PACKAGES) clang valgrind binutils
 FUZZ_PACKAGES  := $(TEST_PACKAGES) clang libclang-rt-14-dev
 
-.PHONY: lib program demo bench check check-long check-layers check-symbols check-san check-program check-install tests check-ct fuzz security install \
+.PHONY: lib program demo help bench check check-long check-layers check-symbols check-san check-program check-install tests check-ct fuzz security install \
         clean deps-lib deps-app deps-test deps-ct deps-fuzz
 .SECONDARY:
 .DEFAULT_GOAL := lib
@@ -127,6 +127,10 @@ program: deps-app
 NET ?= fashion
 demo: program
 	@$(SOTTO) demo $(NET)
+
+# The targets that a person calls.
+help:
+	@sed -n 's/^    \(make .*\)/\1/p' CONTRIBUTING.md
 
 # BENCH names a group: ring, bfv, ot, garble, relu, layer, model, growth, train or all.
 BENCH ?= all
@@ -181,19 +185,22 @@ $(BUILD)/tests/apps/%: $(BUILD)/tests/apps/%.o $(SUPPORT_OBJ) $(LIB)
 $(BUILD)/tests/apps/test_link: $(BUILD)/apps/link.o
 $(BUILD)/tests/apps/test_image: $(BUILD)/apps/image.o $(BUILD)/apps/image_coded.o
 $(BUILD)/tests/apps/test_soak: $(BUILD)/apps/common.o $(BUILD)/apps/cli.o
+$(BUILD)/tests/apps/test_evaluate: $(BUILD)/apps/evaluate.o $(BUILD)/apps/cli.o $(TRAIN_OBJ)
+$(BUILD)/tests/apps/test_evaluate: LDLIBS += -lopenblas
 $(BUILD)/tests/apps/test_sets: $(BUILD)/apps/sets.o $(BUILD)/apps/image.o $(BUILD)/apps/image_coded.o $(BUILD)/nn/train/dataset.o
 
 # Every decoder on its kept inputs; and the same targets under libFuzzer, which brings its own main.
-$(FUZZ_TEST): $(BUILD)/tests/fuzz/test_corpus.o $(FUZZ_OBJ) $(SUPPORT_OBJ) $(BUILD)/nn/train/dataset.o $(ONNX_OBJ) $(LIB)
+$(FUZZ_TEST): $(BUILD)/tests/fuzz/test_corpus.o $(FUZZ_OBJ) $(SUPPORT_OBJ) $(BUILD)/nn/train/dataset.o $(BUILD)/nn/train/checkpoint.o $(ONNX_OBJ) $(LIB)
 	$(CC) $(CFLAGS) -o $@ $^ -lcmocka -lprotobuf-c -lz $(IMAGE_LIBS) $(LDLIBS)
 
-$(BUILD)/fuzz: $(BUILD)/tests/fuzz/libfuzzer.o $(FUZZ_OBJ) $(SUPPORT_OBJ) $(BUILD)/nn/train/dataset.o $(ONNX_OBJ) $(LIB)
+$(BUILD)/fuzz: $(BUILD)/tests/fuzz/libfuzzer.o $(FUZZ_OBJ) $(SUPPORT_OBJ) $(BUILD)/nn/train/dataset.o $(BUILD)/nn/train/checkpoint.o $(ONNX_OBJ) $(LIB)
 	$(CC) $(CFLAGS) -fsanitize=fuzzer -o $@ $^ -lcmocka -lprotobuf-c -lz $(IMAGE_LIBS) $(LDLIBS)
 
 $(SECURITY): $(BUILD)/tests/security/estimate.o
+$(BUILD)/tests/ct/ct: $(BUILD)/tests/ct/parties.o
 
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(SUPPORT_OBJ) $(LIB)
-	$(CC) $(CFLAGS) -o $@ $^ -lcmocka $(LDLIBS)
+	$(CC) $(CFLAGS) -o $@ $(filter %.o,$^) $(LIB) -lcmocka $(LDLIBS)
 
 $(BUILD)/apps/image_coded.o $(BUILD)/tests/apps/test_image.o $(BUILD)/tests/fuzz/files.o: SOTTO_CFLAGS += $(if $(PNG),-DSOTTO_PNG) $(if $(JPEG),-DSOTTO_JPEG)
 $(APPS_OBJ): SOTTO_CFLAGS += -DSOTTO_VERSION='"$(VERSION)"'
@@ -270,4 +277,4 @@ install: program
 clean:
 	rm -rf $(BUILD)
 
--include $(OBJ:.o=.d) $(TESTS:=.d) $(SUPPORT_OBJ:.o=.d) $(TRAIN_OBJ:.o=.d) $(ONNX_OBJ:.o=.d) $(ONNX_TESTS:=.d) $(APPS_OBJ:.o=.d) $(TRAIN_TESTS:=.d) $(FUZZ_OBJ:.o=.d) $(FUZZ_TEST).d $(SECURITY:=.d) $(BUILD)/tests/security/estimate.d $(BUILD)/tests/ct/ct.d $(APPS_TESTS:=.d)
+-include $(OBJ:.o=.d) $(TESTS:=.d) $(SUPPORT_OBJ:.o=.d) $(TRAIN_OBJ:.o=.d) $(ONNX_OBJ:.o=.d) $(ONNX_TESTS:=.d) $(APPS_OBJ:.o=.d) $(TRAIN_TESTS:=.d) $(FUZZ_OBJ:.o=.d) $(FUZZ_TEST).d $(SECURITY:=.d) $(BUILD)/tests/security/estimate.d $(BUILD)/tests/ct/ct.d $(BUILD)/tests/ct/parties.d $(APPS_TESTS:=.d)

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "apps/commands.h"
+#include "apps/plot.h"
 #include "lib/cpu.h"
 #include "lib/mem.h"
 #include "lib/tcp.h"
@@ -237,32 +238,33 @@ int bench_pair_end(bench_pair *p, int status)
 
 /* ---- the subcommand ------------------------------------------------------------------------------------------------------- */
 
-static bench settings = {.runs = 7, .threads = 1, .model = "apps/demo/fashion", .ot = OT_DEFAULT, .bits = 24};
+static bench settings = {.runs = 7, .threads = 1, .model = "apps/demo/fashion", .table_memory = TABLE_MEMORY_DEFAULT, .bits = 24};
 static const char *tier, *net = "loopback";
 static int random_weights;
 
 static const cli_option option_table[] = {
     {"json", CLI_FLAG, &settings.as_json, "", "one JSON object a line", 0, 0},
     {"tier", CLI_STRING, &tier, "T", "at most this tier of CPU features: portable, avx2, avx512 or ifma", 0, 0},
-    {"only", CLI_STRING, &settings.only, "NAME", "one row", 0, 0},
+    {"only", CLI_STRING, &settings.only, "NAME", "one row, by its name in the output", 0, 0},
     {"runs", CLI_UINT, &settings.runs, "N", "runs of each row; 5 and more give a median worth the name", 1, RUNS_MAX},
     {"threads", CLI_UINT, &settings.threads, "N", "of each process in the groups layer, model, growth and train", 1, 1024},
-    {"net", CLI_STRING, &net, "NET", "loopback, lan (1 Gbit/s, 1.2 ms), wan (100 Mbit/s, 40 ms) or BANDWIDTH,RTT such as 200Mbit,10ms,\n"
-                                     "                                emulated between the processes of layer, model and growth", 0, 0},
-    {"model", CLI_STRING, &settings.model, "PREFIX", "for the group model", 0, 0},
+    {"net", CLI_STRING, &net, "NET", "loopback, lan (1 Gbit/s, 1.2 ms), wan (100 Mbit/s, 40 ms) or BANDWIDTH,RTT such as 200Mbit,10ms,"
+                                    " emulated between the processes of layer, model and growth", 0, 0},
+    {"model", CLI_STRING, &settings.model, "PREFIX", "for the group model: a network that can be served", 0, 0},
     {"arch", CLI_STRING, &settings.arch, "NAME", "for the group model: an architecture or its file instead, with --random-weights", 0, 0},
     {"random-weights", CLI_FLAG, &random_weights, "", "plan it on random weights and images; time and bytes do not depend on them", 0, 0},
-    {"sign", CLI_CHOICE, &settings.sign, "lookup|circuit", "for the group model: how signs are decided", 0, 0},
-    {"ot", CLI_CHOICE, &settings.ot, OT_CHOICES, OT_HELP "for the group model: the OT extension", 0, 0},
+    {"sign", CLI_CHOICE, &settings.sign, SIGN_CHOICES, "for the group model: how signs are decided", 0, 0},
+    {"ot", CLI_CHOICE, &settings.ot, OT_CHOICES, "for the group model: the OT extension", 0, 0},
+    {"table-memory", CLI_UINT, &settings.table_memory, "MB", "for the group model: " TABLE_MEMORY_HELP, 0, 1u << 20},
     {"conv", CLI_STRING, &settings.conv, "SHAPE", "for the group layer: HxW:IN:OUT:KERNEL[:STRIDE[:PAD[:GROUPS]]]", 0, 0},
     {"fc", CLI_STRING, &settings.fc, "SHAPE", "for the group layer: IN:OUT", 0, 0},
     {"plot", CLI_STRING, &settings.plot, "FILE.svg", "draws the group growth (gnuplot)", 0, 0},
-    {"bits", CLI_UINT, &settings.bits, "L", "ring of that shape's outputs", 2, 51},
+    {"bits", CLI_UINT, &settings.bits, "L", "for the group layer: bits of the ring of that shape's outputs", 2, 51},
 };
 
 static const cli_command command = {"bench", "GROUP",
-                                    "Measures ring, bfv, ot, garble, relu, layer, model, growth, train, or all: medians over the runs, after a warm-up. Two-party rows run\n"
-                                    "both parties as processes of their own; bytes are those of one call as this side sees them, seconds those of the whole exchange.",
+                                    "Measures one GROUP: ring (number-theoretic transforms), bfv (encryption), ot (oblivious transfer), garble (circuits), relu (many ReLUs), layer (a linear layer),\n"
+                                    "model (a whole network), growth (cost over size), train (training), or all. Medians over the runs, after a warm-up. Two-party rows run both parties as processes of their own; bytes are those of one call as this side sees them, seconds those of the whole exchange.",
                                     option_table, sizeof option_table / sizeof *option_table, 1, 1};
 
 int cmd_bench(int argc, char **argv)
@@ -291,6 +293,9 @@ int cmd_bench(int argc, char **argv)
     }
     if (!known) {
         return cli_misuse(&command, "unknown group '%s'; expected ring, bfv, ot, garble, relu, layer, model, growth, train or all", args[0]);
+    }
+    if (settings.plot != NULL && plot_check(settings.plot) != SOTTO_OK) {
+        return cli_fail(&command);
     }
     settings.tier = sotto_tier_name(sotto_cpu_tier());
     sotto_cpu_brand(cpu, sizeof cpu);

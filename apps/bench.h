@@ -15,6 +15,7 @@ typedef struct bench {
     const char *model;  /* PREFIX, for the group model */
     const char *arch;   /* the same: an architecture, served with random weights; or NULL */
     unsigned sign, ot;  /* the same: how a session works */
+    unsigned table_memory; /* the same: of the client, in MiB */
     const char *conv, *fc; /* one shape, for the group layer; or NULL */
     unsigned bits;         /* of its ring */
     link_spec net;      /* between the processes of the groups layer and model */

@@ -53,7 +53,6 @@ typedef struct point {
 } point;
 
 typedef struct growth {
-    const char *svg_path;
     point points[SWEEPS][SIZES];
     fit fits[SWEEPS][FIGURES];
 } growth;
@@ -64,7 +63,7 @@ static int write_network(const char *path, const shape *s)
 {
     FILE *f = fopen(path, "w");
     if (f == NULL) {
-        return sotto_fail(SOTTO_ERR_IO, "%s cannot be written; set TMPDIR", path);
+        return sotto_fail(SOTTO_ERR_IO, "%s cannot be written; make room in memory", path);
     }
     fprintf(f, "sotto-model 1\nname growth\ninput 3x%ux%u mean=0.5,0.5,0.5 std=0.25,0.25,0.25\n", s->side, s->side);
     for (unsigned i = 0; i < s->depth; i++) {
@@ -79,7 +78,7 @@ static int write_network(const char *path, const shape *s)
         fprintf(f, "units a%u 0 relu*%u,zero*%u\n", i, s->relus, s->channels - s->relus);
     }
     const int bad = ferror(f) != 0;
-    return fclose(f) != 0 || bad ? sotto_fail(SOTTO_ERR_IO, "%s cannot be written; make room", path) : SOTTO_OK;
+    return fclose(f) != 0 || bad ? sotto_fail(SOTTO_ERR_IO, "%s cannot be written; make room in memory", path) : SOTTO_OK;
 }
 
 static int compare(const void *a, const void *b)
@@ -196,9 +195,7 @@ static void draw(FILE *out, const void *ctx)
         }
         fputs("end_of_data\n", out);
     }
-    fputs("set terminal svg size 1200,800 background rgb 'white'\nset output ", out);
-    plot_quote(out, g->svg_path);
-    fprintf(out, "\nset grid\nset key top left\nset samples 2\nset yrange [0:]\nset xrange [0:]\nset format x '%%.0s%%c'\nset multiplot layout 3,%d\n", (int)SWEEPS);
+    fprintf(out, "set terminal svg size 1200,800 background rgb 'white'\nset grid\nset key top left\nset samples 2\nset yrange [0:]\nset xrange [0:]\nset format x '%%.0s%%c'\nset multiplot layout 3,%d\n", (int)SWEEPS);
     for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) {
         for (size_t s = 0; s < SWEEPS; s++) {
             const fit *f = g->fits[s];
@@ -244,21 +241,18 @@ static int run_sweep(bench *b, size_t s, const char *path, double *shared, growt
 
 int bench_growth(bench *b)
 {
-    char path[512];
-    growth g = {.svg_path = b->plot};
-    const char *base = getenv("TMPDIR") != NULL ? getenv("TMPDIR") : P_tmpdir;
-    snprintf(path, sizeof path, "%.400s/sotto-growth-XXXXXX", base);
-    const int fd = mkstemp(path);
-    if (fd < 0) {
-        return sotto_fail(SOTTO_ERR_IO, "no file for a network under %.200s; set TMPDIR", base);
+    char path[64];
+    growth g = {0};
+    int fd, status = bench_memory_file(&fd, path, sizeof path);
+    if (status != SOTTO_OK) {
+        return status;
     }
-    close(fd);
     double *shared = mmap(NULL, FIGURES * sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    int status = shared == MAP_FAILED ? sotto_fail(SOTTO_ERR_MEMORY, "no memory for the figures") : SOTTO_OK;
+    status = shared == MAP_FAILED ? sotto_fail(SOTTO_ERR_MEMORY, "no memory for the figures") : SOTTO_OK;
     for (size_t s = 0; s < SWEEPS && status == SOTTO_OK; s++) {
         status = run_sweep(b, s, path, shared, &g);
     }
-    unlink(path);
+    close(fd);
     if (shared != MAP_FAILED) {
         munmap(shared, FIGURES * sizeof *shared);
     }

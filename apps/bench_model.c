@@ -1,7 +1,10 @@
 /* Group model: a whole client against a server process, over loopback or an emulated network. */
+#include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -73,23 +76,77 @@ static int random_model(sotto_model *m, const char *arch)
     return status;
 }
 
-/* Plans b->arch and saves it in a folder of its own. In a process of its own, whose memory is no part of what is measured. */
-static int random_saved(const char *arch, char folder[FOLDER_MAX], model_paths *paths)
+int bench_memory_file(int *fd, char *path, size_t room)
+{
+    *fd = memfd_create("sotto-bench", MFD_CLOEXEC);
+    if (*fd < 0) {
+        return sotto_fail(SOTTO_ERR_IO, "no file in memory: %s", strerror(errno));
+    }
+    snprintf(path, room, "/proc/self/fd/%d", *fd);
+    return SOTTO_OK;
+}
+
+static int copy_file(const char *to, const char *from)
+{
+    uint8_t *data = NULL;
+    size_t len = 0;
+    int status = sotto_file_read(from, SIZE_MAX, &data, &len);
+    FILE *f = status == SOTTO_OK ? fopen(to, "w") : NULL;
+    if (status == SOTTO_OK && (f == NULL || fwrite(data, 1, len, f) != len || fflush(f) != 0)) {
+        status = sotto_fail(SOTTO_ERR_IO, "no room in memory for a network of %zu bytes: %s", len, strerror(errno));
+    }
+    if (f != NULL) {
+        fclose(f);
+    }
+    sotto_free(data);
+    return status;
+}
+
+/* A model is saved by renaming, which needs a folder. It is there for this function alone, which no signal ends that can wait. */
+static int save_in_memory(sotto_model *m, const model_paths *paths)
 {
     const char *base = getenv("TMPDIR") != NULL ? getenv("TMPDIR") : P_tmpdir;
-    if (snprintf(folder, FOLDER_MAX, "%s/sotto-bench-XXXXXX", base) >= FOLDER_MAX || mkdtemp(folder) == NULL) {
-        folder[0] = '\0';
+    char folder[FOLDER_MAX];
+    model_paths disk;
+    sigset_t all;
+    sigfillset(&all);
+    sigprocmask(SIG_BLOCK, &all, NULL); /* until the process ends, which is next */
+    if (snprintf(folder, sizeof folder, "%s/sotto-bench-XXXXXX", base) >= FOLDER_MAX || mkdtemp(folder) == NULL) {
         return sotto_fail(SOTTO_ERR_IO, "no folder for a network under %.200s; set TMPDIR", base);
     }
-    snprintf(paths->public_part, sizeof paths->public_part, "%s/model.sotto", folder);
-    snprintf(paths->weights, sizeof paths->weights, "%s/model.weights", folder);
+    snprintf(disk.public_part, sizeof disk.public_part, "%s/model.sotto", folder);
+    snprintf(disk.weights, sizeof disk.weights, "%s/model.weights", folder);
+    int status = sotto_model_save(m, disk.public_part, disk.weights);
+    if (status == SOTTO_OK) {
+        status = copy_file(paths->public_part, disk.public_part);
+    }
+    if (status == SOTTO_OK) {
+        status = copy_file(paths->weights, disk.weights);
+    }
+    unlink(disk.public_part);
+    unlink(disk.weights);
+    rmdir(folder);
+    return status;
+}
+
+/* Plans `arch` and keeps it in two files in memory, of which paths are the names. In a process of its own, whose memory is no part of what is measured. */
+static int random_saved(const char *arch, int fds[2], model_paths *paths)
+{
+    int status = bench_memory_file(&fds[0], paths->public_part, sizeof paths->public_part);
+    if (status == SOTTO_OK) {
+        status = bench_memory_file(&fds[1], paths->weights, sizeof paths->weights);
+    }
+    if (status != SOTTO_OK) {
+        return status;
+    }
     fflush(NULL);
     const pid_t pid = fork();
     if (pid == 0) {
         sotto_model m = {0};
-        int status = random_model(&m, arch);
+        prctl(PR_SET_PDEATHSIG, SIGTERM);
+        status = random_model(&m, arch);
         if (status == SOTTO_OK) {
-            status = sotto_model_save(&m, paths->public_part, paths->weights);
+            status = save_in_memory(&m, paths);
         }
         if (status != SOTTO_OK) {
             fprintf(stderr, "sotto bench, planning %s: %s\n", arch, sotto_error_message());
@@ -101,15 +158,6 @@ static int random_saved(const char *arch, char folder[FOLDER_MAX], model_paths *
         return sotto_fail(SOTTO_ERR_PARAMS, "%s cannot be served with random weights; the reason stands above", arch);
     }
     return SOTTO_OK;
-}
-
-static void remove_saved(const char *folder, const model_paths *paths)
-{
-    if (folder[0] != '\0') {
-        unlink(paths->public_part);
-        unlink(paths->weights);
-        rmdir(folder);
-    }
 }
 
 /* ---- both parties ------------------------------------------------------------------------------------------------------------------ */
@@ -155,7 +203,7 @@ static int timed_phase(bench *b, client *c, unsigned phase, double *seconds, sot
 {
     const sotto_chan_stats from = c->env.chan->stats;
     const double start = cli_seconds();
-    const int status = phase == MODEL_SETUP     ? sotto_session_open(&c->session, &c->network, &c->env, (sotto_sign_provider)b->sign, OT_KIND(b->ot))
+    const int status = phase == MODEL_SETUP     ? sotto_session_open(&c->session, &c->network, &c->env, SIGN_PROVIDER(b->sign), OT_KIND(b->ot))
                        : phase == MODEL_PREPARE ? sotto_session_prepare(c->session)
                                                : sotto_session_infer(c->session, c->logits, c->x);
     *seconds = cli_seconds() - start;
@@ -205,7 +253,7 @@ static int client_new(client *c, bench *b, bench_pair *pair, const model_paths *
     if (status == SOTTO_OK) {
         status = sotto_pool_new(&pool, b->threads);
     }
-    c->env = (sotto_session_env){.chan = &pair->chan, .rng = sotto_rng_system(), .pool = pool};
+    c->env = (sotto_session_env){.chan = &pair->chan, .rng = sotto_rng_system(), .pool = pool, .table_memory = (size_t)b->table_memory << 20};
     if (status == SOTTO_OK) {
         c->x = sotto_calloc(c->network.program.input_words, sizeof *c->x);
         c->logits = sotto_calloc(c->network.program.output_words, sizeof *c->logits);
@@ -242,6 +290,9 @@ static int both_parties(bench *b, const model_paths *paths, model_figures *f, do
         f->peak[0] = peak_bytes();
         f->peak[1] = *server_peak;
         snprintf(f->name, sizeof f->name, "%s", c.network.model.name);
+        f->sign = SIGN_PROVIDER(b->sign);
+        f->ot = OT_KIND(b->ot);
+        sotto_network_session(&c.network.model, &f->sign, &f->ot);
     }
     client_free(&c);
     return status;
@@ -250,7 +301,7 @@ static int both_parties(bench *b, const model_paths *paths, model_figures *f, do
 int bench_model_measure(bench *b, model_figures *f)
 {
     model_paths paths;
-    char folder[FOLDER_MAX] = "";
+    int fds[2] = {-1, -1};
     memset(f, 0, sizeof *f);
     double *server_peak = mmap(NULL, sizeof *server_peak, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     int bad = server_peak == MAP_FAILED;
@@ -260,12 +311,16 @@ int bench_model_measure(bench *b, model_figures *f)
     }
     int status = bad ? sotto_fail(SOTTO_ERR_MEMORY, "no memory for %u samples", b->runs) : SOTTO_OK;
     if (status == SOTTO_OK) {
-        status = b->arch == NULL ? model_paths_of(&paths, b->model) : random_saved(b->arch, folder, &paths);
+        status = b->arch == NULL ? model_paths_of(&paths, b->model) : random_saved(b->arch, fds, &paths);
     }
     if (status == SOTTO_OK) {
         status = both_parties(b, &paths, f, server_peak);
     }
-    remove_saved(folder, &paths);
+    for (size_t i = 0; i < 2; i++) {
+        if (fds[i] >= 0) {
+            close(fds[i]);
+        }
+    }
     if (server_peak != MAP_FAILED) {
         munmap(server_peak, sizeof *server_peak);
     }
@@ -282,11 +337,11 @@ void model_figures_free(model_figures *f)
 
 static void report(bench *b, model_figures *f)
 {
-    static const char *const sign_names[] = {"lookup", "circuit"}, *const sides[] = {"memory.client", "memory.server"};
+    static const char *const sides[] = {"memory.client", "memory.server"};
     const bench_param params[] = {{"model", f->name, 0},
                                   {"net", b->net.name, 0},
-                                  {"units", sign_names[b->sign], 0},
-                                  {"ot", sotto_ot_kind_name(OT_KIND(b->ot)), 0},
+                                  {"units", sotto_sign_name(f->sign), 0},
+                                  {"ot", sotto_ot_kind_name(f->ot), 0},
                                   {"weights", b->arch == NULL ? "trained" : "random", 0},
                                   {0}};
     for (unsigned phase = 0; phase < MODEL_PHASES; phase++) {

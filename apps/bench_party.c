@@ -326,23 +326,31 @@ int bench_garble(bench *b)
 static int relu_prepare(party_ctx *c)
 {
     sotto_chan *chan = &c->pair.chan;
-    int status;
+    const size_t tree = sotto_ot_answer_bytes(SOTTO_OT_FERRET, 1);
+    const sotto_ot_stock stock = {{c->plan.client_sums / tree, c->plan.server_sums / tree}};
+    int status = sotto_ot_stock_make(c->ot, chan, &stock);
     if (c->pair.party == 0) {
         sotto_unit_client_free(c->client);
-        status = sotto_unit_client_new(&c->client, &c->plan, c->ot, chan);
+        c->client = NULL;
+        if (status == SOTTO_OK) {
+            status = sotto_unit_client_new(&c->client, &c->plan, c->ot, chan);
+        }
         if (status == SOTTO_OK) {
             status = sotto_unit_client_choose(c->client, c->ot, chan, c->words, c->choice);
         }
         if (status == SOTTO_OK) {
             status = sotto_chan_send(chan, c->choice, c->plan.bytes.choice);
         }
-        if (status == SOTTO_OK && c->plan.bytes.table > 0) {
-            status = sotto_chan_recv(chan, sotto_unit_client_tables(c->client), c->plan.bytes.table);
+        if (status == SOTTO_OK) {
+            status = sotto_unit_client_take(c->client, chan, NULL);
         }
         return status == SOTTO_OK ? done(c, 1) : status;
     }
     sotto_unit_server_free(c->server);
-    status = sotto_unit_server_new(&c->server, &c->plan, c->ot, chan, &c->rng, bench_bounds);
+    c->server = NULL;
+    if (status == SOTTO_OK) {
+        status = sotto_unit_server_new(&c->server, &c->plan, c->ot, chan, &c->rng, bench_bounds);
+    }
     if (status == SOTTO_OK) {
         status = sotto_unit_server_correct(c->server, c->ot, chan);
     }
@@ -447,7 +455,6 @@ static int unit_step(sotto_step_info *s, const relu_case *k)
 /* Both rows of a case, over one session. */
 static int relu_rows(bench *b, const relu_case *k)
 {
-    static const char *const sign_names[] = {"lookup", "circuit"};
     static const struct {
         const char *name;
         int (*call)(void *ctx), (*before)(void *ctx);
@@ -461,7 +468,7 @@ static int relu_rows(bench *b, const relu_case *k)
                                   {"f", NULL, RELU_F},
                                   {"count", NULL, (double)k->count},
                                   {"ot", sotto_ot_kind_name(k->ot), 0},
-                                  {"sign", sign_names[k->sign], 0},
+                                  {"sign", sotto_sign_name(k->sign), 0},
                                   {0}};
     int status = unit_step(&step, k);
     for (size_t row = 0; row < sizeof rows / sizeof *rows && status == SOTTO_OK; row++) {

@@ -30,21 +30,50 @@ static void print_default(const cli_option *o, char *out, size_t cap)
     }
 }
 
+#define COLUMNS 110u
+#define HELP_COLUMN 31u
+
+/* Words of text in lines of COLUMNS that begin at column `left`; `at` is where the first of them stands. Ends the line. */
+static void print_words(const char *text, size_t left, size_t at)
+{
+    int first = 1;
+    for (const char *p = text + strspn(text, " \n"); *p != '\0'; first = 0) {
+        const size_t len = strcspn(p, " \n");
+        if (!first && at + 1 + len > COLUMNS) {
+            printf("\n%*s", (int)left, "");
+            at = left;
+        } else if (!first) {
+            putchar(' ');
+            at++;
+        }
+        printf("%.*s", (int)len, p);
+        at += len;
+        p += len;
+        p += strspn(p, " \n");
+    }
+    putchar('\n');
+}
+
 static void print_help(const cli_command *c)
 {
-    printf("sotto %s%s%s%s\n\n%s\n", c->name, c->option_count > 0 ? " [options]" : "", c->arguments[0] != '\0' ? " " : "", c->arguments,
-           c->summary);
+    printf("sotto %s%s%s%s\n\n", c->name, c->option_count > 0 ? " [options]" : "", c->arguments[0] != '\0' ? " " : "", c->arguments);
+    print_words(c->summary, 0, 0);
     for (size_t i = 0; i < c->option_count; i++) {
         const cli_option *o = &c->options[i];
-        char left[160], preset[160];
-        snprintf(left, sizeof left, "--%s%s%s", o->name, o->kind == CLI_FLAG ? "" : " ", o->kind == CLI_FLAG ? "" : o->argument);
+        char preset[160], text[1024];
+        const int width = printf("%s  --%s%s%s", i == 0 ? "\n" : "", o->name, o->kind == CLI_FLAG ? "" : " ", o->kind == CLI_FLAG ? "" : o->argument) - (i == 0);
         print_default(o, preset, sizeof preset);
-        printf("%s  %-28s %s%s\n", i == 0 ? "\n" : "", left, o->help, preset);
+        snprintf(text, sizeof text, "%s%s", o->help, preset);
+        if (width < (int)HELP_COLUMN) {
+            printf("%*s", (int)HELP_COLUMN - width, "");
+        } else {
+            printf("\n%*s", (int)HELP_COLUMN, "");
+        }
+        print_words(text, HELP_COLUMN, HELP_COLUMN);
     }
 }
 
-/* Edit distance, for a suggestion after a typing error. */
-static size_t distance(const char *a, const char *b)
+size_t cli_distance(const char *a, const char *b)
 {
     size_t row[64];
     const size_t n = strlen(b) < 63 ? strlen(b) : 63;
@@ -69,7 +98,7 @@ static int unknown(const cli_command *c, const char *name)
     const char *best = NULL;
     size_t least = 3;
     for (size_t i = 0; i < c->option_count; i++) {
-        const size_t d = distance(name, c->options[i].name);
+        const size_t d = cli_distance(name, c->options[i].name);
         if (d < least) {
             least = d;
             best = c->options[i].name;
@@ -211,14 +240,25 @@ void cli_progress(const char *what, size_t done, size_t total)
     if (task_start < 0.0) {
         task_start = now;
     }
-    if (now - task_start < 2.0 || now - last_shown < 0.2 || !isatty(STDERR_FILENO)) {
+    const int line = isatty(STDERR_FILENO);
+    if (now - task_start < (line ? 2.0 : 60.0) || now - last_shown < (line ? 0.2 : 60.0)) {
         return;
     }
     last_shown = now;
-    shown = 1;
-    fprintf(stderr, "\r\033[K%s: %zu of %zu, %.0f s", what, done, total, now - task_start);
+    shown = line;
+    fprintf(stderr, "%s%s: %zu of %zu, %.0f s", line ? "\r\033[K" : "", what, done, total, now - task_start);
     if (done > 0 && done < total) {
         fprintf(stderr, ", %.0f s left", (now - task_start) * (double)(total - done) / (double)done);
+    }
+    fputs(line ? "" : "\n", stderr);
+}
+
+void cli_stage(const char *what)
+{
+    cli_progress_end();
+    if (isatty(STDERR_FILENO)) {
+        fprintf(stderr, "\r\033[K%s ...", what);
+        shown = 1;
     }
 }
 

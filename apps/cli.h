@@ -17,7 +17,7 @@ typedef struct cli_option {
     cli_kind kind;
     void *value;
     const char *argument; /* name of the argument; choice: the names, separated by '|' */
-    const char *help;
+    const char *help;     /* broken into lines where it is printed, as the summary of a command */
     double low, high;     /* uint, real: range */
 } cli_option;
 
@@ -35,8 +35,14 @@ int cli_fail(const cli_command *c);
 /* The same for a mistake in how the command was called; returns CLI_USAGE. */
 int cli_misuse(const cli_command *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* A line on stderr that is overwritten, on a terminal and from the third second of a task on. cli_progress_end clears it. */
+/* Edit distance of two words of up to 63 characters, for a suggestion after a typing error. */
+size_t cli_distance(const char *a, const char *b);
+
+/* A line on stderr: on a terminal one that is overwritten, from the third second of a task on; elsewhere (a log file) one each minute. cli_progress_end clears it and ends
+ * the task. */
 void cli_progress(const char *what, size_t done, size_t total);
+/* What begins now and says nothing until it is done; on a terminal alone. */
+void cli_stage(const char *what);
 void cli_progress_end(void);
 
 double cli_seconds(void); /* monotonic */

@@ -58,10 +58,16 @@ const char *label_of(const sotto_model *m, size_t i, char buffer[32]);
 void print_phase(const char *name, const sotto_phase_stats *p);
 void json_phase(json *j, const char *key, const sotto_phase_stats *p);
 
-/* Choices of an option --ot: the kinds of OT that a session can have, in the order of their values from SOTTO_OT_IKNP on. */
-#define OT_CHOICES "iknp|softspoken2|softspoken3|softspoken4|softspoken5|softspoken6|softspoken7|softspoken8"
-#define OT_HELP "\n                                "
-#define OT_DEFAULT (SOTTO_OT_SOFTSPOKEN4 - SOTTO_OT_IKNP)
-#define OT_KIND(choice) ((sotto_ot_kind)(SOTTO_OT_IKNP + (choice)))
+/* Choices of an option --sign: what the plan says, then those of sotto_sign_provider in their order. */
+#define SIGN_NAMES "lookup|circuit|circuit3"
+#define SIGN_CHOICES "plan|" SIGN_NAMES
+#define SIGN_PROVIDER(choice) ((choice) == 0 ? SOTTO_SIGN_PLANNED : (sotto_sign_provider)((choice) - 1))
+/* An option --table-memory, in MiB: sotto_options.table_memory. */
+#define TABLE_MEMORY_HELP "of garbled tables that a prepared inference keeps in memory; the others wait in files in $TMPDIR; 0: no limit"
+#define TABLE_MEMORY_DEFAULT 256
+/* The same of an option --ot: the kinds of OT that a session can have, in the order of their values from SOTTO_OT_IKNP on. */
+#define OT_NAMES "iknp|softspoken2|softspoken3|softspoken4|softspoken5|softspoken6|softspoken7|softspoken8|ferret"
+#define OT_CHOICES "plan|" OT_NAMES
+#define OT_KIND(choice) ((choice) == 0 ? SOTTO_OT_PLANNED : (choice) > SOTTO_OT_SOFTSPOKEN8 ? SOTTO_OT_FERRET : (sotto_ot_kind)(choice)) /* IKNP is 1 */
 
 #endif

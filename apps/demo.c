@@ -19,36 +19,41 @@
 
 static char prefix[512], default_folder[640];
 static const char *folder, *net = "loopback";
-static unsigned count = 10, sign, threads, ot = OT_DEFAULT;
+static unsigned count = 10, sign, threads, ot;
 static int as_json;
 
 static const cli_option option_table[] = {
-    {"images", CLI_STRING, &folder, "FOLDER", "files NN-label.pgm, .ppm, .png or .jpg, the label in lower case, other characters as -;\n"
-                                              "                                default: images-NAME beside the network", 0, 0},
+    {"images", CLI_STRING, &folder, "FOLDER", "pictures NN-label.pgm, .ppm, .png or .jpg, the label in lower case, other characters as -;"
+                                    " default: images-NAME beside the network", 0, 0},
     {"net", CLI_STRING, &net, "NETWORK", "an emulated one: loopback, lan (1 Gbit/s, 1.2 ms), wan (100 Mbit/s, 40 ms), or such as 200Mbit,10ms", 0, 0},
     {"count", CLI_UINT, &count, "N", "images", 1, IMAGES_MAX},
-    {"sign", CLI_CHOICE, &sign, "lookup|circuit", "how signs are decided", 0, 0},
-    {"ot", CLI_CHOICE, &ot, OT_CHOICES, OT_HELP "the OT extension", 0, 0},
+    {"sign", CLI_CHOICE, &sign, SIGN_CHOICES, "how signs are decided", 0, 0},
+    {"ot", CLI_CHOICE, &ot, OT_CHOICES, "the oblivious-transfer extension", 0, 0},
     {"threads", CLI_UINT, &threads, "N", "of each process; 0: one per CPU", 0, 1024},
     {"json", CLI_FLAG, &as_json, "", "report as JSON", 0, 0},
 };
 
 static const cli_command command = {"demo", "[NETWORK]",
                                     "Starts a server as a process of its own and classifies images with it. NETWORK is a name in " FOLDER " (default: fashion) or\n"
-                                    "PREFIX of PREFIX.sotto and PREFIX.weights. The server gets both, the client the first. This process also has the weights,\n"
+                                    "PREFIX of PREFIX.sotto and PREFIX.weights anywhere. The server gets both, the client the first. This process also has the weights,\n"
                                     "which a real client has not, to compare each private result with the reference for the same shares; exit code 1 when one\n"
                                     "differs.",
                                     option_table, sizeof option_table / sizeof *option_table, 0, 1};
 
-/* A bare name is one of the shipped networks; a path may end in .sotto. The images of DIR/NAME are in DIR/images-NAME. */
+/* A bare name is one of the shipped networks, where there is one, else of a network here; a path may end in .sotto. The images of DIR/NAME are in DIR/images-NAME. */
 static void choose_network(const char *network)
 {
     static const char suffix[] = ".sotto";
-    const char *slash = strrchr(network, '/');
     const size_t len = strlen(network), cut = sizeof suffix - 1;
-    snprintf(prefix, sizeof prefix, "%s%.*s", slash == NULL ? FOLDER : "", (int)(len > cut && strcmp(network + len - cut, suffix) == 0 ? len - cut : len), network);
-    slash = strrchr(prefix, '/');
-    snprintf(default_folder, sizeof default_folder, "%.*simages-%s", (int)(slash + 1 - prefix), prefix, slash + 1);
+    const int stem = (int)(len > cut && strcmp(network + len - cut, suffix) == 0 ? len - cut : len);
+    char shipped[sizeof prefix + sizeof suffix];
+    snprintf(prefix, sizeof prefix, FOLDER "%.*s", stem, network);
+    snprintf(shipped, sizeof shipped, "%s%s", prefix, suffix);
+    if (strchr(network, '/') != NULL || access(shipped, F_OK) != 0) {
+        snprintf(prefix, sizeof prefix, "%.*s", stem, network);
+    }
+    const char *slash = strrchr(prefix, '/'), *name = slash == NULL ? prefix : slash + 1;
+    snprintf(default_folder, sizeof default_folder, "%.*simages-%s", (int)(name - prefix), prefix, name);
     folder = folder == NULL ? default_folder : folder;
 }
 
@@ -262,7 +267,7 @@ int cmd_demo(int argc, char **argv)
     sotto_stats stats = {0};
     json j;
     sotto_options options = sotto_options_default();
-    options.sign = (sotto_sign_provider)sign;
+    options.sign = SIGN_PROVIDER(sign);
     options.ot = OT_KIND(ot);
     options.threads = threads;
     int status = link_parse(&spec, net);
@@ -272,7 +277,7 @@ int cmd_demo(int argc, char **argv)
     if (status == SOTTO_OK) {
         status = checker_new(&c, &paths);
         if (status == SOTTO_ERR_IO && strchr(args[0], '/') == NULL) {
-            status = sotto_fail_context(status, "no network %s here; run from the top of the source tree, or give PREFIX", args[0]);
+            status = sotto_fail_context(status, "there is no network %s in " FOLDER " nor here; run from the top of the source tree for a shipped one, or give PREFIX", args[0]);
         }
     }
     if (status == SOTTO_OK) {

@@ -7,31 +7,36 @@
 #include "nn/model/weights.h"
 #include "nn/train/train.h"
 
+/* The same shares every time, so that a figure can be repeated. */
+#define SHARES_SEED 1
+
 static const char *data = "fashion";
-static unsigned count, private_count, threads, sign, ot = OT_DEFAULT;
-static int only_float, only_fixed, as_json;
+static unsigned count, private_count, threads, sign, ot, table_memory = TABLE_MEMORY_DEFAULT;
+static int only_float, only_fixed, with_shares, as_json;
 
 static const cli_option option_table[] = {
     {"data", CLI_STRING, &data, "SET", "test images of fashion, mnist, cifar10, cifar100 or pictures, or SET:FOLDER", 0, 0},
     {"count", CLI_UINT, &count, "N", "first N images; 0: all", 0, 10000000},
-    {"float", CLI_FLAG, &only_float, "", "float accuracy alone", 0, 0},
-    {"fixed", CLI_FLAG, &only_fixed, "", "fixed-point accuracy alone", 0, 0},
-    {"private", CLI_UINT, &private_count, "N", "instead: run the first N images through the protocol, over loopback, and compare each\n"
-                                               "                                with the reference given the client's shares", 0, 1000},
-    {"sign", CLI_CHOICE, &sign, "lookup|circuit", "how private runs decide signs", 0, 0},
-    {"ot", CLI_CHOICE, &ot, OT_CHOICES, OT_HELP "the OT extension of private runs", 0, 0},
+    {"float", CLI_FLAG, &only_float, "", "float accuracy alone, as trained", 0, 0},
+    {"fixed", CLI_FLAG, &only_fixed, "", "fixed-point accuracy alone, as it is served but with exact signs", 0, 0},
+    {"shares", CLI_FLAG, &with_shares, "", "fixed point also with random shares of a client, on which roundings and close signs depend: what private runs will give, much sooner", 0, 0},
+    {"private", CLI_UINT, &private_count, "N", "instead: run the first N images through the protocol, over loopback, and compare each"
+                                    " with the reference given the client's shares", 0, 10000000},
+    {"sign", CLI_CHOICE, &sign, SIGN_CHOICES, "how private runs decide signs", 0, 0},
+    {"ot", CLI_CHOICE, &ot, OT_CHOICES, "the OT extension of private runs", 0, 0},
+    {"table-memory", CLI_UINT, &table_memory, "MB", TABLE_MEMORY_HELP, 0, 1u << 20},
     {"threads", CLI_UINT, &threads, "N", "0: one per CPU", 0, 1024},
     {"json", CLI_FLAG, &as_json, "", "report as JSON", 0, 0},
 };
 
 static const cli_command command = {"eval", "PREFIX",
-                                    "Accuracy of the model PREFIX.sotto, PREFIX.weights on test images: in float, in fixed point, and privately.",
+                                    "Accuracy of the model PREFIX.sotto, PREFIX.weights on test images: in float and, where it has been quantised, in fixed point.",
                                     option_table, sizeof option_table / sizeof *option_table, 1, 1};
 
 typedef struct results {
     size_t images;
     double float_accuracy; /* a share */
-    fixed_result fixed;
+    shares_result fixed;
     size_t privates, private_right, private_exact, private_agrees;
     sotto_stats stats;
 } results;
@@ -66,8 +71,9 @@ static int run_private(results *r, const model_paths *paths, const sotto_dataset
     }
     sotto_options options = sotto_options_default();
     options.threads = threads;
-    options.sign = (sotto_sign_provider)sign;
+    options.sign = SIGN_PROVIDER(sign);
     options.ot = OT_KIND(ot);
+    options.table_memory = (size_t)table_memory << 20;
     const size_t words = c.program.input_words, outputs = c.program.output_words;
     double *logits = sotto_calloc(outputs, sizeof *logits);
     int started = 0;
@@ -127,8 +133,12 @@ static void report(const results *r, int with_float, int with_fixed)
             json_real(&j, "float_accuracy", r->float_accuracy);
         }
         if (with_fixed) {
-            json_real(&j, "fixed_accuracy", r->fixed.accuracy);
-            json_int(&j, "wraps", (long long)r->fixed.wraps);
+            json_real(&j, "fixed_accuracy", r->fixed.plain.accuracy);
+            json_int(&j, "wraps", (long long)r->fixed.plain.wraps);
+        }
+        if (with_shares) {
+            json_real(&j, "shares_accuracy", r->fixed.accuracy);
+            json_real(&j, "shares_agree_with_fixed", r->fixed.agreement);
         }
         if (r->privates > 0) {
             json_int(&j, "private_images", (long long)r->privates);
@@ -146,8 +156,11 @@ static void report(const results *r, int with_float, int with_fixed)
         printf("float:   %.2f %% of %zu images\n", 100.0 * r->float_accuracy, r->images);
     }
     if (with_fixed) {
-        printf("fixed:   %.2f %% of %zu images; %llu values left the planned range\n", 100.0 * r->fixed.accuracy, r->images,
-               (unsigned long long)r->fixed.wraps);
+        printf("fixed:   %.2f %% of %zu images; %llu values left the planned range\n", 100.0 * r->fixed.plain.accuracy, r->images,
+               (unsigned long long)r->fixed.plain.wraps);
+    }
+    if (with_shares) {
+        printf("shares:  %.2f %% of %zu images; %.2f %% predict as plain fixed point\n", 100.0 * r->fixed.accuracy, r->images, 100.0 * r->fixed.agreement);
     }
     if (r->privates > 0) {
         printf("private: %.2f %% of %zu images; %zu equal the reference given the client's shares in every logit; %zu predict as plain fixed point\n",
@@ -182,17 +195,19 @@ int cmd_eval(int argc, char **argv)
     }
     /* A network as it was trained or imported has float accuracy alone. */
     const int planned = status == SOTTO_OK && m.nodes[0].plan.present;
-    const int all = !only_float && !only_fixed && private_count == 0, with_float = all || only_float, with_fixed = (all && planned) || only_fixed;
-    if (status == SOTTO_OK && !planned && (only_fixed || private_count > 0)) {
+    const int all = !only_float && !only_fixed && !with_shares && private_count == 0, with_float = all || only_float;
+    const int with_fixed = (all && planned) || only_fixed || with_shares;
+    if (status == SOTTO_OK && !planned && (only_fixed || with_shares || private_count > 0)) {
         status = sotto_fail(SOTTO_ERR_ARG, "%s has no plan, so that it runs in float alone; make one: sotto quantise %s --data %s --out OTHER", args[0], args[0], data);
     }
     r.images = count == 0 || count > set.count ? set.count : count;
     r.privates = private_count > set.count ? set.count : private_count;
     if (status == SOTTO_OK && with_float) {
-        status = sotto_evaluate_float(&r.float_accuracy, &m, &set, r.images, threads);
+        status = evaluate_float(&r.float_accuracy, &m, &set, r.images, threads);
     }
     if (status == SOTTO_OK && with_fixed) {
-        status = evaluate_fixed(&r.fixed, &m, &set, r.images, threads);
+        status = with_shares ? evaluate_shares(&r.fixed, &m, &set, r.images, SHARES_SEED, threads)
+                             : evaluate_fixed(&r.fixed.plain, &m, &set, r.images, threads);
     }
     if (status == SOTTO_OK && r.privates > 0) {
         status = run_private(&r, &paths, &set);

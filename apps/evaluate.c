@@ -1,22 +1,27 @@
 #include "apps/evaluate.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "apps/cli.h"
 #include "lib/mem.h"
 #include "lib/pool.h"
 #include "nn/plain/fixed.h"
+#include "nn/plain/signs.h"
+#include "nn/train/train.h"
 
 typedef struct worker {
     sotto_fixed_run *run;
     int64_t *x, *logits;
+    uint64_t **share; /* per step, where shares are drawn */
     uint64_t wraps;
-    size_t right;
+    size_t right, shares_right, agree;
 } worker;
 
 typedef struct job {
     const sotto_model *m;
     const sotto_dataset *set;
+    const uint64_t *seed; /* of the shares; NULL: plain runs alone */
     sotto_program program;
     sotto_program_weights weights;
     worker *workers;
@@ -38,23 +43,75 @@ int check_images(const sotto_model *m, const sotto_dataset *set)
     return SOTTO_OK;
 }
 
+static const uint64_t *drawn(void *ctx, size_t step)
+{
+    return ((worker *)ctx)->share[step];
+}
+
+static void one_image(const job *j, worker *w, size_t i)
+{
+    const sotto_program *p = &j->program;
+    const uint32_t label = j->set->labels[i];
+    sotto_program_input(p, j->m, w->x, j->set->images + i * p->input_words);
+    sotto_fixed_infer(w->run, w->logits, w->x, NULL, &w->wraps);
+    const size_t plain = sotto_argmax_int(w->logits, p->output_words);
+    w->right += plain == label;
+    if (j->seed != NULL) {
+        const sotto_fixed_options hook = {.share = drawn, .ctx = w, .fast = 1};
+        sotto_program_draw_shares(p, w->share, (sotto_block){{*j->seed, i}});
+        sotto_fixed_infer(w->run, w->logits, w->x, &hook, NULL);
+        const size_t shared = sotto_argmax_int(w->logits, p->output_words);
+        w->shares_right += shared == label;
+        w->agree += shared == plain;
+    }
+}
+
 static int some_images(void *ctx, size_t item, unsigned thread)
 {
     job *j = ctx;
-    worker *w = &j->workers[thread];
-    const size_t words = j->program.input_words, first = item * j->per_item;
+    const size_t first = item * j->per_item;
     for (size_t i = first; i < first + j->per_item && i < j->total; i++) {
-        sotto_program_input(&j->program, j->m, w->x, j->set->images + i * words);
-        sotto_fixed_infer(w->run, w->logits, w->x, NULL, &w->wraps);
-        w->right += sotto_argmax_int(w->logits, j->program.output_words) == j->set->labels[i];
+        one_image(j, &j->workers[thread], i);
     }
     if (thread == 0) {
-        cli_progress("fixed point, images", first, j->total);
+        cli_progress(j->seed != NULL ? "fixed point with shares, images" : "fixed point, images", first, j->total);
     }
     return SOTTO_OK;
 }
 
-static int run(fixed_result *r, job *j, unsigned threads)
+static int worker_new(worker *w, const job *j)
+{
+    const sotto_program *p = &j->program;
+    const int status = sotto_fixed_run_new(&w->run, p, &j->weights);
+    if (status != SOTTO_OK) {
+        return status;
+    }
+    w->x = sotto_calloc(p->input_words, sizeof *w->x);
+    w->logits = sotto_calloc(p->output_words, sizeof *w->logits);
+    int bad = w->x == NULL || w->logits == NULL;
+    if (j->seed != NULL) {
+        w->share = sotto_calloc(p->step_count, sizeof *w->share);
+        bad |= w->share == NULL;
+        for (size_t i = 0; !bad && i < p->step_count; i++) {
+            w->share[i] = sotto_calloc(p->steps[i].words, sizeof **w->share);
+            bad = w->share[i] == NULL;
+        }
+    }
+    return bad ? sotto_fail(SOTTO_ERR_MEMORY, "no memory for fixed-point inference") : SOTTO_OK;
+}
+
+static void worker_free(worker *w, const job *j)
+{
+    for (size_t i = 0; w->share != NULL && i < j->program.step_count; i++) {
+        sotto_free(w->share[i]);
+    }
+    sotto_free(w->share);
+    sotto_fixed_run_free(w->run);
+    sotto_free(w->x);
+    sotto_free(w->logits);
+}
+
+static int run(shares_result *r, job *j, unsigned threads)
 {
     sotto_pool *pool = NULL;
     int status = sotto_pool_new(&pool, threads);
@@ -65,37 +122,35 @@ static int run(fixed_result *r, job *j, unsigned threads)
     j->workers = sotto_calloc(n, sizeof *j->workers);
     status = j->workers == NULL ? sotto_fail(SOTTO_ERR_MEMORY, "no memory for fixed-point inference") : SOTTO_OK;
     for (unsigned i = 0; i < n && status == SOTTO_OK; i++) {
-        worker *w = &j->workers[i];
-        status = sotto_fixed_run_new(&w->run, &j->program, &j->weights);
-        w->x = sotto_calloc(j->program.input_words, sizeof *w->x);
-        w->logits = sotto_calloc(j->program.output_words, sizeof *w->logits);
-        if (status == SOTTO_OK && (w->x == NULL || w->logits == NULL)) {
-            status = sotto_fail(SOTTO_ERR_MEMORY, "no memory for fixed-point inference");
-        }
+        status = worker_new(&j->workers[i], j);
     }
     const double start = cli_seconds();
     if (status == SOTTO_OK) {
         status = sotto_pool_run(pool, (j->total + j->per_item - 1) / j->per_item, some_images, j);
         cli_progress_end();
     }
-    size_t right = 0;
-    *r = (fixed_result){.images = j->total, .seconds = cli_seconds() - start};
+    size_t right = 0, shares_right = 0, agree = 0;
+    *r = (shares_result){.plain = {.images = j->total, .seconds = cli_seconds() - start}};
     for (unsigned i = 0; i < n && j->workers != NULL; i++) {
-        right += j->workers[i].right;
-        r->wraps += j->workers[i].wraps;
-        sotto_fixed_run_free(j->workers[i].run);
-        sotto_free(j->workers[i].x);
-        sotto_free(j->workers[i].logits);
+        const worker *w = &j->workers[i];
+        right += w->right;
+        shares_right += w->shares_right;
+        agree += w->agree;
+        r->plain.wraps += w->wraps;
+        worker_free(&j->workers[i], j);
     }
-    r->accuracy = j->total > 0 ? (double)right / (double)j->total : 0.0;
+    const double images = j->total > 0 ? (double)j->total : 1.0;
+    r->plain.accuracy = (double)right / images;
+    r->accuracy = (double)shares_right / images;
+    r->agreement = (double)agree / images;
     sotto_free(j->workers);
     sotto_pool_free(pool);
     return status;
 }
 
-int evaluate_fixed(fixed_result *r, const sotto_model *m, const sotto_dataset *set, size_t count, unsigned threads)
+static int evaluate(shares_result *r, const sotto_model *m, const sotto_dataset *set, size_t count, const uint64_t *seed, unsigned threads)
 {
-    job j = {.m = m, .set = set, .total = count == 0 || count > set->count ? set->count : count, .per_item = 16};
+    job j = {.m = m, .set = set, .seed = seed, .total = count == 0 || count > set->count ? set->count : count, .per_item = 16};
     memset(r, 0, sizeof *r);
     int status = check_images(m, set);
     if (status == SOTTO_OK) {
@@ -110,5 +165,41 @@ int evaluate_fixed(fixed_result *r, const sotto_model *m, const sotto_dataset *s
         sotto_program_weights_free(&j.weights);
     }
     sotto_program_free(&j.program);
+    return status;
+}
+
+int evaluate_fixed(fixed_result *r, const sotto_model *m, const sotto_dataset *set, size_t count, unsigned threads)
+{
+    shares_result both;
+    const int status = evaluate(&both, m, set, count, NULL, threads);
+    *r = both.plain;
+    return status;
+}
+
+int evaluate_shares(shares_result *r, const sotto_model *m, const sotto_dataset *set, size_t count, uint64_t seed, unsigned threads)
+{
+    return evaluate(r, m, set, count, &seed, threads);
+}
+
+#define FLOAT_IMAGES ((size_t)2048) /* between two reports; each time memory is laid out anew */
+
+int evaluate_float(double *accuracy, const sotto_model *m, const sotto_dataset *set, size_t count, unsigned threads)
+{
+    const size_t words = sotto_shape_words(set->shape), total = count == 0 || count > set->count ? set->count : count;
+    double right = 0.0, share = 0.0;
+    int status = SOTTO_OK;
+    for (size_t i = 0; i < total && status == SOTTO_OK; i += FLOAT_IMAGES) {
+        sotto_dataset some = *set;
+        some.count = total - i < FLOAT_IMAGES ? total - i : FLOAT_IMAGES;
+        some.images += i * words;
+        some.labels += i;
+        cli_progress("float, images", i, total);
+        status = sotto_evaluate_float(&share, m, &some, 0, threads);
+        right += rint(share * (double)some.count);
+    }
+    cli_progress_end();
+    if (status == SOTTO_OK) {
+        *accuracy = total > 0 ? right / (double)total : 0.0;
+    }
     return status;
 }

@@ -4,6 +4,15 @@
 
 #include "apps/image_internal.h"
 
+#if defined(SOTTO_PNG) || defined(SOTTO_JPEG)
+/* What the library of a format found wrong, in its words. */
+static int broken(const char *path, const char *format, const char *why)
+{
+    return sotto_fail(SOTTO_ERR_FORMAT, "%s: no whole %s: the file is cut off, damaged or of another kind (%s); fetch or save it anew, or convert the image to PPM",
+                      path, format, why);
+}
+#endif
+
 #ifndef SOTTO_PNG
 
 int decode_png(picture *p, const char *path, const uint8_t *data, size_t len)
@@ -20,13 +29,13 @@ int decode_png(picture *p, const char *path, const uint8_t *data, size_t len)
     static const png_uint_32 formats[4] = {PNG_FORMAT_GRAY, PNG_FORMAT_GA, PNG_FORMAT_RGB, PNG_FORMAT_RGBA};
     png_image image = {.version = PNG_IMAGE_VERSION};
     if (!png_image_begin_read_from_memory(&image, data, len)) {
-        return sotto_fail(SOTTO_ERR_FORMAT, "%s: %s", path, image.message);
+        return broken(path, "PNG", image.message);
     }
     const uint32_t channels = (image.format & PNG_FORMAT_FLAG_COLOR ? 3u : 1u) + (image.format & PNG_FORMAT_FLAG_ALPHA ? 1u : 0u);
     int status = picture_alloc(p, path, image.width, image.height, channels);
     image.format = formats[channels - 1];
     if (status == SOTTO_OK && !png_image_finish_read(&image, NULL, p->data, 0, NULL)) {
-        status = sotto_fail(SOTTO_ERR_FORMAT, "%s: %s", path, image.message);
+        status = broken(path, "PNG", image.message);
     }
     png_image_free(&image);
     return status;
@@ -119,11 +128,11 @@ int decode_jpeg(picture *p, const char *path, const uint8_t *data, size_t len)
     r.errors.error_exit = on_error;
     r.errors.output_message = on_message;
     if (setjmp(r.leave) != 0) {
-        status = sotto_fail(SOTTO_ERR_FORMAT, "%s: %s", path, r.message);
+        status = broken(path, "JPEG", r.message);
     } else {
         status = read_rows(&r, p, path, data, len);
         if (status == SOTTO_OK && r.errors.num_warnings > 0) {
-            status = sotto_fail(SOTTO_ERR_FORMAT, "%s: damaged: %s", path, r.message);
+            status = broken(path, "JPEG", r.message);
         }
     }
     jpeg_destroy_decompress(&r.jpeg);

@@ -1,5 +1,8 @@
+#include <ctype.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "apps/commands.h"
 #include "lib/mem.h"
@@ -13,12 +16,12 @@ static const char *out, *input_name, *mean_text, *std_text, *labels_path, *name;
 static int as_json;
 
 static const cli_option option_table[] = {
-    {"out", CLI_STRING, &out, "PREFIX", "where the model goes: PREFIX.sotto, PREFIX.weights; needed", 0, 0},
+    {"out", CLI_STRING, &out, "PREFIX", "writes PREFIX.sotto (public) and PREFIX.weights (private); needed", 0, 0},
     {"input-name", CLI_STRING, &input_name, "NAME", "which input of the graph is the image, where there are several", 0, 0},
-    {"mean", CLI_STRING, &mean_text, "A,B,C", "what it was trained on is (pixel / 255 - mean) / std: one figure, or one per channel", 0, 0},
-    {"std", CLI_STRING, &std_text, "A,B,C", "see --mean", 0, 0},
-    {"labels", CLI_STRING, &labels_path, "FILE", "names of the classes, one a line", 0, 0},
-    {"name", CLI_STRING, &name, "NAME", "the model's name; the graph's when left out", 0, 0},
+    {"mean", CLI_STRING, &mean_text, "A,B,C", "how images were normalised for its training, (pixel / 255 - mean) / std: one figure, or one per channel; 0 when left out", 0, 0},
+    {"std", CLI_STRING, &std_text, "A,B,C", "see --mean; 1 when left out. The file's own normalisation, where it has one, comes on top", 0, 0},
+    {"labels", CLI_STRING, &labels_path, "FILE|SET", "names of the classes: one a line, or those of fashion, mnist, cifar10 or cifar100", 0, 0},
+    {"name", CLI_STRING, &name, "NAME", "the model's name; that of PREFIX when left out", 0, 0},
     {"json", CLI_FLAG, &as_json, "", "report as JSON", 0, 0},
 };
 
@@ -30,7 +33,7 @@ static const cli_command command = {"import", "MODEL.onnx",
 #define NOTES_MAX 16
 
 typedef struct notes {
-    char text[NOTES_MAX][256];
+    char text[NOTES_MAX][384];
     size_t count;
 } notes;
 
@@ -62,8 +65,17 @@ static int figures(const char *option, const char *text, float *values, uint32_t
                                              : sotto_fail(SOTTO_ERR_ARG, "--%s %s; the network has %u channels", option, text, (unsigned)channels);
 }
 
+static int same_everywhere(const float *values, uint32_t channels, float value)
+{
+    uint32_t c = 0;
+    while (c < channels && fabsf(values[c] - value) < 1e-6f) {
+        c++;
+    }
+    return c == channels;
+}
+
 /* The file may normalise by itself, after what the user says of its input. */
-static int normalisation(sotto_model *m)
+static int normalisation(sotto_model *m, notes *n)
 {
     float mean[SOTTO_INPUT_CHANNELS_MAX] = {0}, std[SOTTO_INPUT_CHANNELS_MAX];
     const uint32_t channels = m->nodes[0].shape.c;
@@ -78,7 +90,41 @@ static int normalisation(sotto_model *m)
         m->mean[c] = (float)(mean[c] + (double)std[c] * m->mean[c]);
         m->std[c] = (float)((double)std[c] * m->std[c]);
     }
+    if (same_everywhere(m->mean, channels, 0.0f) && same_everywhere(m->std, channels, 1.0f) && mean_text == NULL && std_text == NULL) {
+        keep_note(n, "nothing says how images are normalised, so the network is taken to read pixel / 255; if it was trained otherwise its accuracy will be poor: give --mean and "
+                     "--std, or --std 0.00392157 for one that reads pixels from 0 to 255");
+    }
     return status;
+}
+
+/* The name of what is written, in the characters that a name may have. */
+static int name_model(sotto_model *m)
+{
+    const char *slash = strrchr(out, '/'), *from = name != NULL ? name : slash == NULL ? out : slash + 1;
+    memset(m->name, 0, sizeof m->name);
+    snprintf(m->name, sizeof m->name, "%s", from);
+    if (name != NULL) {
+        return strlen(name) < sizeof m->name ? SOTTO_OK : sotto_fail(SOTTO_ERR_ARG, "--name %.60s; expected at most %d characters", name, SOTTO_NAME_MAX - 1);
+    }
+    const size_t len = strlen(m->name), cut = strlen(".sotto");
+    if (len > cut && strcmp(m->name + len - cut, ".sotto") == 0) {
+        memset(m->name + len - cut, 0, cut);
+    }
+    for (char *p = m->name; *p != '\0'; p++) {
+        *p = isalnum((unsigned char)*p) || strchr("_.-", *p) != NULL ? *p : '.';
+    }
+    return SOTTO_OK;
+}
+
+static int labels_of_set(sotto_model *m)
+{
+    const int status = labels_from_set(m, labels_path);
+    if (status != SOTTO_OK) {
+        return sotto_fail(status, "--labels %s: there is no such file, nor a data set of that name; expected a file with one name a line, or fashion, mnist, cifar10, cifar100",
+                          labels_path);
+    }
+    return m->label_count > 0 ? SOTTO_OK : sotto_fail(SOTTO_ERR_MISMATCH, "--labels %s: the network has %zu outputs, the set another number of classes", labels_path,
+                                                      sotto_shape_words(m->nodes[m->node_count - 1].shape));
 }
 
 /* Lines up to the end; a label that is too long for a model is cut. */
@@ -86,8 +132,15 @@ static int read_labels(sotto_model *m, notes *n)
 {
     uint8_t *data = NULL;
     size_t len = 0, count = 0, cut = 0;
-    int status = labels_path == NULL ? SOTTO_OK : sotto_file_read(labels_path, LABELS_FILE_MAX, &data, &len);
-    if (status != SOTTO_OK || data == NULL) {
+    if (labels_path == NULL) {
+        keep_note(n, "the classes have numbers alone; --labels names them, and sotto quantise names those of a data set that it knows");
+        return SOTTO_OK;
+    }
+    if (access(labels_path, F_OK) != 0) {
+        return labels_of_set(m);
+    }
+    const int status = sotto_file_read(labels_path, LABELS_FILE_MAX, &data, &len);
+    if (status != SOTTO_OK) {
         return status;
     }
     for (size_t i = 0; i < len; i++) {
@@ -128,11 +181,9 @@ static int read_model(sotto_model *m, const char *path, notes *n)
     if (status != SOTTO_OK) {
         return sotto_fail_context(status, "%s", path);
     }
-    status = normalisation(m);
-    if (status == SOTTO_OK && name != NULL) {
-        memset(m->name, 0, sizeof m->name);
-        snprintf(m->name, sizeof m->name, "%s", name);
-        status = strlen(name) < sizeof m->name ? SOTTO_OK : sotto_fail(SOTTO_ERR_ARG, "--name %.60s; expected at most %d characters", name, SOTTO_NAME_MAX - 1);
+    status = normalisation(m, n);
+    if (status == SOTTO_OK) {
+        status = name_model(m);
     }
     if (status == SOTTO_OK) {
         status = read_labels(m, n);
@@ -141,6 +192,24 @@ static int read_model(sotto_model *m, const char *path, notes *n)
         status = sotto_model_infer_shapes(m);
     }
     return status == SOTTO_OK ? sotto_rng_fill(&rng, m->id, sizeof m->id) : status;
+}
+
+/* "0.485, 0.456, 0.406", or one figure where all are alike. */
+static void print_each(const float *values, uint32_t channels)
+{
+    const uint32_t n = same_everywhere(values, channels, values[0]) ? 1 : channels;
+    for (uint32_t c = 0; c < n; c++) {
+        printf("%s%.4g", c > 0 ? ", " : "", (double)values[c]);
+    }
+}
+
+static void json_each(json *j, const char *key, const float *values, uint32_t channels)
+{
+    json_open(j, key, '[');
+    for (uint32_t c = 0; c < channels; c++) {
+        json_real(j, NULL, (double)values[c]);
+    }
+    json_close(j, ']');
 }
 
 static size_t weights_of(const sotto_model *m)
@@ -154,7 +223,7 @@ static size_t weights_of(const sotto_model *m)
     return n;
 }
 
-static void report(const sotto_model *m, const notes *n)
+static void report(const sotto_model *m, const notes *n, const model_paths *paths)
 {
     const sotto_shape in = m->nodes[0].shape;
     uint64_t macs = 0, decisions = 0;
@@ -173,6 +242,8 @@ static void report(const sotto_model *m, const notes *n)
         json_int(&j, "macs", (long long)macs);
         json_int(&j, "decisions", (long long)decisions);
         json_int(&j, "outputs", (long long)outputs);
+        json_each(&j, "mean", m->mean, in.c);
+        json_each(&j, "std", m->std, in.c);
         json_open(&j, "notes", '[');
         for (size_t i = 0; i < n->count; i++) {
             json_string(&j, NULL, n->text[i]);
@@ -182,12 +253,16 @@ static void report(const sotto_model *m, const notes *n)
         return;
     }
     printf("%s: input %ux%ux%u, %zu outputs, %zu nodes, %zu weights, %llu multiplications and %llu sign decisions an image\n",
-           m->name[0] != '\0' ? m->name : out, (unsigned)in.c,
-           (unsigned)in.h, (unsigned)in.w, outputs, m->node_count, weights_of(m), (unsigned long long)macs, (unsigned long long)decisions);
+           m->name, (unsigned)in.c, (unsigned)in.h, (unsigned)in.w, outputs, m->node_count, weights_of(m), (unsigned long long)macs, (unsigned long long)decisions);
+    printf("images: each channel becomes (pixel / 255 - mean) / std with mean ");
+    print_each(m->mean, in.c);
+    printf(" and std ");
+    print_each(m->std, in.c);
+    printf("\n");
     for (size_t i = 0; i < n->count; i++) {
         printf("note: %s\n", n->text[i]);
     }
-    printf("written: %s.sotto, %s.weights; next: sotto quantise %s ...\n", out, out, out);
+    printf("written: %s, %s; next: sotto quantise %s --data SET --out OTHER\n", paths->public_part, paths->weights, out);
 }
 
 int cmd_import(int argc, char **argv)
@@ -211,7 +286,7 @@ int cmd_import(int argc, char **argv)
         status = sotto_model_save(&m, paths.public_part, paths.weights);
     }
     if (status == SOTTO_OK) {
-        report(&m, &n);
+        report(&m, &n, &paths);
     }
     sotto_model_free(&m);
     return status == SOTTO_OK ? CLI_OK : cli_fail(&command);

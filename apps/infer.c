@@ -8,7 +8,7 @@
 #define TOP_MAX 100
 
 static const char *host = "127.0.0.1";
-static unsigned port = 7700, timeout_s = 60, threads, prepare = 1, top_count = 3, sign, ot = OT_DEFAULT;
+static unsigned port = 7700, timeout_s = 60, threads, prepare = 1, top_count = 3, sign, ot, table_memory = TABLE_MEMORY_DEFAULT;
 static int as_json, fit, raw, label_only;
 
 static const cli_option option_table[] = {
@@ -16,19 +16,20 @@ static const cli_option option_table[] = {
     {"port", CLI_UINT, &port, "N", "of the server", 1, 65535},
     {"timeout", CLI_UINT, &timeout_s, "SECONDS", "longest wait for the server to make progress", 1, 86400},
     {"threads", CLI_UINT, &threads, "N", "0: one per CPU", 0, 1024},
-    {"prepare", CLI_UINT, &prepare, "N", "inferences to prepare before the first image, as far as there are images and the server keeps them", 1, 1024},
+    {"prepare", CLI_UINT, &prepare, "N", "inferences to prepare before the first image is used, as far as there are images and the server keeps them", 1, 1024},
     {"top", CLI_UINT, &top_count, "N", "classes to name for each image, most likely first", 1, TOP_MAX},
     {"label", CLI_FLAG, &label_only, "", "learn the most likely class alone: no logit leaves the protocol", 0, 0},
-    {"fit", CLI_FLAG, &fit, "", "scale and crop images that have not the size of the network (apps/image.h says how)", 0, 0},
+    {"fit", CLI_FLAG, &fit, "", "scale images that have not the size of the network and cut them to its proportions, around the centre", 0, 0},
     {"raw", CLI_FLAG, &raw, "", "images are files of raw bytes: channel after channel, rows from the top, nothing else", 0, 0},
-    {"sign", CLI_CHOICE, &sign, "lookup|circuit", "how signs are decided: fewest bytes, or any width", 0, 0},
-    {"ot", CLI_CHOICE, &ot, OT_CHOICES, OT_HELP "the OT extension: the higher the number, the fewer bytes and the more work", 0, 0},
+    {"sign", CLI_CHOICE, &sign, SIGN_CHOICES, "how signs are decided. plan: as the model's plan says; lookup: fewest bytes; circuit: any width; circuit3: any width, fewer bytes and more work than circuit", 0, 0},
+    {"ot", CLI_CHOICE, &ot, OT_CHOICES, "the oblivious-transfer extension. plan: as the model's plan says; softspoken: the higher the number, the fewer bytes and the more work", 0, 0},
+    {"table-memory", CLI_UINT, &table_memory, "MB", TABLE_MEMORY_HELP, 0, 1u << 20},
     {"json", CLI_FLAG, &as_json, "", "report as JSON", 0, 0},
 };
 
-static const cli_command command = {"infer", "MODEL.sotto IMAGE...",
-                                    "Classifies images (PGM, PPM, PNG or JPEG) with a server's model; the server does not see them. MODEL.sotto is the public part\n"
-                                    "that the server hands out. Grey becomes colour where the network takes colour, and the other way round; what is transparent\n"
+static const cli_command command = {"infer", "PREFIX IMAGE...",
+                                    "Classifies images (PGM, PPM, PNG or JPEG) with a server's model; the server does not see them. PREFIX.sotto is the public\n"
+                                    "part of the model, which the server's owner hands out. Grey becomes colour where the network takes colour, and the other way round; what is transparent\n"
                                     "lies over white.",
                                     option_table, sizeof option_table / sizeof *option_table, 2, IMAGES_MAX + 1};
 
@@ -178,14 +179,19 @@ int cmd_infer(int argc, char **argv)
     sotto_options options = sotto_options_default();
     options.timeout_ms = timeout_s * 1000;
     options.threads = threads;
-    options.sign = (sotto_sign_provider)sign;
+    options.sign = SIGN_PROVIDER(sign);
     options.ot = OT_KIND(ot);
+    options.table_memory = (size_t)table_memory << 20;
     options.label_only = label_only;
     options.progress = on_progress;
     size_t words = 0;
-    int status = read_all(args[0], args + 1, count, pixels, &words);
+    model_paths paths;
+    int status = model_paths_of(&paths, args[0]);
     if (status == SOTTO_OK) {
-        status = sotto_client_connect(&c, args[0], host, (uint16_t)port, &options);
+        status = read_all(paths.public_part, args + 1, count, pixels, &words);
+    }
+    if (status == SOTTO_OK) {
+        status = sotto_client_connect(&c, paths.public_part, host, (uint16_t)port, &options);
     }
     if (status == SOTTO_OK) {
         logits = sotto_calloc(sotto_client_classes(c), sizeof *logits);

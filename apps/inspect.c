@@ -5,16 +5,16 @@
 #include "nn/secure/material.h"
 
 static int as_json;
-static unsigned sign, ot = OT_DEFAULT;
+static unsigned sign, ot;
 
 static const cli_option option_table[] = {
-    {"sign", CLI_CHOICE, &sign, "lookup|circuit", "how signs are decided; changes the bytes of units", 0, 0},
-    {"ot", CLI_CHOICE, &ot, OT_CHOICES, OT_HELP "the OT extension; changes the bytes of units", 0, 0},
+    {"sign", CLI_CHOICE, &sign, SIGN_CHOICES, "how signs are decided; changes the bytes of ReLUs", 0, 0},
+    {"ot", CLI_CHOICE, &ot, OT_CHOICES, "the oblivious-transfer extension; changes the bytes of ReLUs", 0, 0},
     {"json", CLI_FLAG, &as_json, "", "report as JSON", 0, 0},
 };
 
-static const cli_command command = {"inspect", "MODEL.sotto",
-                                    "Shows what the public part of a model says: layers, rings, HE parameters with their security and noise, predicted\n"
+static const cli_command command = {"inspect", "PREFIX",
+                                    "Shows what PREFIX.sotto, the public part of a model, says: layers, rings, HE parameters with their security and noise, predicted\n"
                                     "bytes. Refuses a plan that does not hold.",
                                     option_table, sizeof option_table / sizeof *option_table, 1, 1};
 
@@ -97,7 +97,7 @@ static void print_all(const sotto_network *n, const sotto_terms *t)
     print_layers(n, t);
     print_linear(n);
     printf("\nper image, as the client sees it, frames included, signs by %s:\n  prepare %.3f MB out, %.3f MB in; infer %.3f MB out, %.3f MB in\n",
-           sign == 0 ? "lookup" : "circuit", (double)b.prepare_out / 1e6, (double)b.prepare_in / 1e6, (double)b.infer_out / 1e6,
+           sotto_sign_name(t->sign), (double)b.prepare_out / 1e6, (double)b.prepare_in / 1e6, (double)b.infer_out / 1e6,
            (double)b.infer_in / 1e6);
 }
 
@@ -173,13 +173,24 @@ int cmd_inspect(int argc, char **argv)
     sotto_model m = {0};
     sotto_network n = {0};
     sotto_terms t = {0};
-    int status = sotto_model_load(&m, args[0], NULL);
+    model_paths paths;
+    int status = model_paths_of(&paths, args[0]);
     if (status == SOTTO_OK) {
-        status = sotto_network_new(&n, &m);
-        status = status == SOTTO_OK ? SOTTO_OK : sotto_fail_context(status, "%s: the plan does not hold", args[0]);
+        status = sotto_model_load(&m, paths.public_part, NULL);
+    }
+    if (status == SOTTO_OK && !m.nodes[0].plan.present) {
+        status = sotto_fail(SOTTO_ERR_ARG, "%s has no plan: it is a network as it was trained or imported; sotto quantise %s --data SET --out OTHER makes one that can be served",
+                            paths.public_part, args[0]);
     }
     if (status == SOTTO_OK) {
-        status = sotto_terms_new(&t, &n, (sotto_sign_provider)sign, OT_KIND(ot));
+        status = sotto_network_new(&n, &m);
+        status = status == SOTTO_OK ? SOTTO_OK : sotto_fail_context(status, "%s: the plan does not hold", paths.public_part);
+    }
+    if (status == SOTTO_OK) {
+        sotto_sign_provider provider = SIGN_PROVIDER(sign);
+        sotto_ot_kind kind = OT_KIND(ot);
+        sotto_network_session(&n.model, &provider, &kind);
+        status = sotto_terms_new(&t, &n, provider, kind);
     }
     if (status == SOTTO_OK) {
         (as_json ? json_all : print_all)(&n, &t);

@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <stddef.h>
@@ -9,25 +10,26 @@
 #include "apps/bench.h"
 #include "apps/commands.h"
 #include "lib/mem.h"
+#include "nn/model/text.h"
 #include "nn/model/weights.h"
 #include "nn/plain/calibrate.h"
 #include "nn/plan/planner.h"
 
-#define SIGN_ANY 0u /* among the choices of --sign and --ot */
-#define OT_ANY 0u
+#define ANY 0u /* among the choices of --sign and --ot */
 #define RUNS_MAX 99
 
 static const char *net = "loopback", *out, *costs_path;
-static unsigned threads = 1, goal = SOTTO_GOAL_SUM, sign = SIGN_ANY, ot = OT_ANY, sign_bits, runs = 3;
-static int measure, check, as_json;
+static unsigned threads = 1, goal = SOTTO_GOAL_SUM, sign = ANY, ot = ANY, sign_bits, runs = 3;
+static int label_only, measure, check, as_json;
 
 static const cli_option option_table[] = {
     {"net", CLI_STRING, &net, "NET", "loopback, lan (1 Gbit/s, 1.2 ms), wan (100 Mbit/s, 40 ms) or BANDWIDTH,RTT such as 200Mbit,10ms", 0, 0},
     {"threads", CLI_UINT, &threads, "N", "of either side", 1, 1024},
     {"goal", CLI_CHOICE, &goal, "prepare|infer|sum", "what is to take the least time", 0, 0},
-    {"sign", CLI_CHOICE, &sign, "any|lookup|circuit", "how signs are decided", 0, 0},
-    {"ot", CLI_CHOICE, &ot, "any|" OT_CHOICES, OT_HELP "the OT extension", 0, 0},
+    {"sign", CLI_CHOICE, &sign, "any|" SIGN_NAMES, "how signs are decided", 0, 0},
+    {"ot", CLI_CHOICE, &ot, "any|" OT_NAMES, "the OT extension", 0, 0},
     {"sign-bits", CLI_UINT, &sign_bits, "N", "that enter a sign, one more of a maximum, instead of what was calibrated: measure the accuracy again", 2, 49},
+    {"label-only", CLI_FLAG, &label_only, "", "sessions that give the label and no logits", 0, 0},
     {"out", CLI_STRING, &out, "PREFIX", "writes the model with this plan", 0, 0},
     {"costs", CLI_STRING, &costs_path, "FILE", "where this machine's costs are kept, instead of $XDG_CACHE_HOME/sotto/costs", 0, 0},
     {"measure", CLI_FLAG, &measure, "", "measure the machine even if there are costs", 0, 0},
@@ -109,6 +111,9 @@ static int plan_new(plan *p, const sotto_model *m, sotto_sign_provider provider,
     if (status == SOTTO_OK) {
         status = sotto_terms_new(&p->terms, &p->network, provider, kind);
     }
+    if (status == SOTTO_OK && label_only) {
+        status = sotto_terms_label_only(&p->terms);
+    }
     return status == SOTTO_OK ? sotto_forecast_new(&p->forecast, &p->terms, conditions) : status;
 }
 
@@ -164,7 +169,7 @@ static int serve(bench_pair *pair, const sotto_model *m)
         status = sotto_serving_new(&serving, m, pool);
     }
     if (status == SOTTO_OK) {
-        const sotto_session_env env = {.chan = &pair->chan, .rng = sotto_rng_system(), .pool = pool};
+        const sotto_session_env env = {.chan = &pair->chan, .rng = sotto_rng_system(), .pool = pool, .label_only = label_only};
         status = sotto_chan_send(&pair->chan, &ready, 1);
         if (status == SOTTO_OK && bench_step(pair)) {
             status = sotto_session_serve(&serving, &env, NULL);
@@ -186,7 +191,8 @@ static int take_sample(sample *s, const bench_pair *pair, sotto_session *session
     const double client = processor_time(0), server = processor_time(pair->child), start = cli_seconds();
     int status = sotto_session_prepare(session);
     const double middle = cli_seconds();
-    status = status == SOTTO_OK ? sotto_session_infer(session, logits, x) : status;
+    size_t label;
+    status = status != SOTTO_OK ? status : label_only ? sotto_session_label(session, &label, x) : sotto_session_infer(session, logits, x);
     *s = (sample){middle - start, cli_seconds() - middle, processor_time(0) - client, processor_time(pair->child) - server};
     return status;
 }
@@ -211,7 +217,7 @@ static int run_client(bench_pair *pair, const plan *p, measured *r)
     uint8_t ready;
     int64_t *x = sotto_calloc(program->input_words, sizeof *x), *logits = sotto_calloc(program->output_words, sizeof *logits);
     int status = x == NULL || logits == NULL ? sotto_fail(SOTTO_ERR_MEMORY, "no memory for an image") : sotto_pool_new(&pool, threads);
-    const sotto_session_env env = {.chan = &pair->chan, .rng = sotto_rng_system(), .pool = pool};
+    const sotto_session_env env = {.chan = &pair->chan, .rng = sotto_rng_system(), .pool = pool, .label_only = label_only};
     if (status == SOTTO_OK) {
         status = sotto_chan_recv(&pair->chan, &ready, 1);
     }
@@ -238,11 +244,30 @@ static int run_client(bench_pair *pair, const plan *p, measured *r)
     return status;
 }
 
+/* One half of the processors for each party, if a half is enough: the kernel likes to wake the reader of a local connection on the writer's processor, and would run both on
+ * one. Failure does no harm but that. */
+static void keep_apart(int party)
+{
+    cpu_set_t all, half;
+    int seen = 0;
+    if (sched_getaffinity(0, sizeof all, &all) != 0 || CPU_COUNT(&all) < 2 * (int)threads) {
+        return;
+    }
+    CPU_ZERO(&half);
+    for (size_t cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+        if (CPU_ISSET(cpu, &all) && (seen++ < CPU_COUNT(&all) / 2) == (party == 0)) {
+            CPU_SET(cpu, &half);
+        }
+    }
+    (void)sched_setaffinity(0, sizeof half, &half);
+}
+
 static int run_check(measured *r, const plan *p, const sotto_model *m, const link_spec *spec)
 {
     bench_pair pair;
     int status = bench_pair_start(&pair, spec);
     if (status == SOTTO_OK) {
+        keep_apart(pair.party);
         status = pair.party == 1 ? serve(&pair, m) : run_client(&pair, p, r);
     }
     status = bench_pair_end(&pair, status);
@@ -255,8 +280,6 @@ static int run_check(measured *r, const plan *p, const sotto_model *m, const lin
 }
 
 /* ---- report -------------------------------------------------------------------------------------------------------------------- */
-
-static const char *const sign_names[] = {"lookup", "circuit"};
 
 static const char *step_name(const sotto_network *n, size_t at)
 {
@@ -316,25 +339,11 @@ static void print_time(const char *name, const sotto_forecast *f)
            (double)f->bytes.prepare_in / 1e6, 1e3 * f->infer, (double)f->bytes.infer_out / 1e6, (double)f->bytes.infer_in / 1e6);
 }
 
-typedef struct work {
-    double client, server;
-} work;
-
-static work work_of(const sotto_forecast *f)
-{
-    work w = {0.0, 0.0};
-    for (size_t i = 0; i < f->step_count; i++) {
-        w.client += f->steps[i].client_prepare + f->steps[i].client_infer;
-        w.server += f->steps[i].server_prepare + f->steps[i].server_infer;
-    }
-    return w;
-}
-
 static void print_report(const plan *now, const plan *p, const sotto_choice *choice, const link_spec *spec, const sotto_calibration_report *widths, const measured *r)
 {
     const sotto_forecast *f = &p->forecast;
     print_steps(p);
-    printf("\nover %s, %u thread%s a side, signs by %s, OTs by %s, half-gates where there are circuits:\n", spec->name, threads, threads == 1 ? "" : "s", sign_names[choice->sign],
+    printf("\nover %s, %u thread%s a side, signs by %s, OTs by %s:\n", spec->name, threads, threads == 1 ? "" : "s", sotto_sign_name(choice->sign),
            sotto_ot_kind_name(choice->ot));
     if (now->forecast.steps != NULL) {
         print_time("as it is now", &now->forecast);
@@ -344,10 +353,9 @@ static void print_report(const plan *now, const plan *p, const sotto_choice *cho
         const sample *m = &r->median;
         printf("%-14s prepare %9.1f ms; infer %9.1f ms; predicted %+.0f %%, %+.0f %%; bytes as predicted\n", "measured", 1e3 * m->prepare, 1e3 * m->infer,
                100.0 * (f->prepare / m->prepare - 1.0), 100.0 * (f->infer / m->infer - 1.0));
-        const work w = work_of(f);
         if (spec->bits_per_second == 0.0) { /* an emulated network hands over small pieces, which take more */
             printf("%-14s processor time of an item: client %.1f ms, server %.1f ms; predicted %.1f (%+.0f %%), %.1f (%+.0f %%)\n", "", 1e3 * m->client, 1e3 * m->server,
-                   1e3 * w.client, 100.0 * (w.client / m->client - 1.0), 1e3 * w.server, 100.0 * (w.server / m->server - 1.0));
+                   1e3 * f->client, 100.0 * (f->client / m->client - 1.0), 1e3 * f->server, 100.0 * (f->server / m->server - 1.0));
         }
     }
     printf("memory, about: transformed weights %.1f MB at the server; a prepared item %.2f MB at the server, %.2f MB at the client\n", (double)f->weights / 1e6,
@@ -362,7 +370,11 @@ static void print_report(const plan *now, const plan *p, const sotto_choice *cho
     if (choice->slack > 0.0) {
         printf("no other choice is better by more than %.2f ms\n", 1e3 * choice->slack);
     }
-    printf("clients ask for it with: sotto infer --sign %s --ot %s --threads %u\n", sign_names[choice->sign], sotto_ot_kind_name(choice->ot), threads);
+    if (out != NULL) {
+        printf("kept in %s: sessions run like this where a client asks for nothing else\n", out);
+    } else {
+        printf("--out PREFIX keeps it: sessions then run like this where a client asks for nothing else\n");
+    }
 }
 
 static void json_bytes(json *j, const sotto_item_bytes *b)
@@ -410,7 +422,7 @@ static void json_report(const plan *now, const plan *p, const sotto_choice *choi
     json_string(&j, "name", p->network.model.name);
     json_string(&j, "net", spec->name);
     json_int(&j, "threads", threads);
-    json_string(&j, "sign", sign_names[choice->sign]);
+    json_string(&j, "sign", sotto_sign_name(choice->sign));
     json_string(&j, "ot", sotto_ot_kind_name(choice->ot));
     json_real(&j, "prepare", f->prepare);
     json_real(&j, "infer", f->infer);
@@ -467,6 +479,16 @@ static int save(sotto_model *m)
     return status == SOTTO_OK ? sotto_model_save(m, paths.public_part, paths.weights) : status;
 }
 
+/* The hash that parties compare, of the plan as it is now: saving does not change it any more. */
+static int renew_hash(sotto_model *m)
+{
+    char *text = NULL;
+    size_t len;
+    const int status = sotto_model_print(m, &text, &len);
+    sotto_free(text);
+    return status;
+}
+
 static int run(sotto_model *m, const link_spec *spec)
 {
     sotto_costs costs;
@@ -478,14 +500,27 @@ static int run(sotto_model *m, const link_spec *spec)
     if (status != SOTTO_OK) {
         return status;
     }
-    const sotto_wish wish = {{&costs, spec->bits_per_second / 8.0, spec->rtt, threads}, (sotto_goal)goal, sign == SIGN_ANY, ot == OT_ANY,
-                             (sotto_sign_provider)(sign - (sign != SIGN_ANY)), OT_KIND(ot - (ot != OT_ANY))};
-    if (plan_new(&now, m, SOTTO_SIGN_LOOKUP, SOTTO_OT_SOFTSPOKEN4, &wish.conditions) != SOTTO_OK) {
+    const sotto_wish wish = {
+        .conditions = {&costs, spec->bits_per_second / 8.0, spec->rtt, threads, spec->bits_per_second == 0.0 || check},
+        .goal = (sotto_goal)goal,
+        .label_only = label_only,
+        .any_sign = sign == ANY,
+        .any_ot = ot == ANY,
+        .sign = (sotto_sign_provider)(sign - (sign != ANY)),
+        .ot = OT_KIND(ot),
+    };
+    sotto_sign_provider sign_now = SOTTO_SIGN_PLANNED;
+    sotto_ot_kind ot_now = SOTTO_OT_PLANNED;
+    sotto_network_session(m, &sign_now, &ot_now);
+    if (plan_new(&now, m, sign_now, ot_now, &wish.conditions) != SOTTO_OK) {
         plan_free(&now); /* nothing to compare with: no HE parameters yet, or other signs */
         memset(&now, 0, sizeof now);
     }
     set_sign_bits(m);
     status = sotto_planner_choose(m, &choice, &wish);
+    if (status == SOTTO_OK) {
+        status = renew_hash(m);
+    }
     if (status == SOTTO_OK) {
         status = plan_new(&planned, m, choice.sign, choice.ot, &wish.conditions);
     }

@@ -6,10 +6,10 @@
 
 #include "lib/err.h"
 
-/* Runs gnuplot on what `script` writes; the file it draws is the script's business, svg_path is for messages. SOTTO_ERR_UNSUPPORTED with the package to install;
- * SOTTO_ERR_IO. */
+/* To be called before the work whose result is to be drawn. SOTTO_ERR_UNSUPPORTED with the package to install where there is no gnuplot. */
+SOTTO_MUST_CHECK int plot_check(const char *svg_path);
+/* Runs gnuplot on what `script` writes, which sets the terminal (svg) and no output, and writes the drawing as a whole: a failure leaves the file as it was. Errors of
+ * plot_check; SOTTO_ERR_IO. */
 SOTTO_MUST_CHECK int plot_run(const char *svg_path, void (*script)(FILE *out, const void *ctx), const void *ctx);
-/* Text in gnuplot's quotes. */
-void plot_quote(FILE *out, const char *text);
 
 #endif

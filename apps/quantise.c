@@ -8,6 +8,7 @@
 #include "lib/rng.h"
 #include "nn/model/deploy.h"
 #include "nn/model/weights.h"
+#include "nn/plain/signs.h"
 #include "nn/secure/network.h"
 #include "nn/train/train.h"
 
@@ -37,13 +38,28 @@ static int observe(sotto_model *m, sotto_observation *o, const sotto_dataset *se
     return status;
 }
 
-static int finish(sotto_model *m, sotto_observation *o, const quantise_options *options, sotto_calibration_report *report)
+static void on_signs(void *ctx, size_t done, size_t count)
+{
+    (void)ctx;
+    cli_progress("widths of signs, images", done, count);
+}
+
+static int finish(sotto_model *m, sotto_observation *o, const sotto_dataset *set, const quantise_options *options, sotto_calibration_report *report)
 {
     const sotto_rng rng = sotto_rng_system();
+    cli_stage("scales and widths");
     int status = sotto_plan(m, o, &options->calibration, report);
     if (status == SOTTO_OK) {
+        status = sotto_plan_signs(m, &options->calibration, set->images, set->count, on_signs, NULL);
+    }
+    if (status == SOTTO_OK) {
+        status = sotto_network_choose_products(m);
+    }
+    if (status == SOTTO_OK) {
+        cli_stage("HE parameters");
         status = sotto_network_choose_he(m);
     }
+    cli_progress_end();
     return status == SOTTO_OK ? sotto_rng_fill(&rng, m->id, sizeof m->id) : status;
 }
 
@@ -52,10 +68,32 @@ int quantise_model(sotto_model *m, const sotto_dataset *set, const quantise_opti
     sotto_observation seen = {0};
     int status = observe(m, &seen, set, o);
     if (status == SOTTO_OK) {
-        status = finish(m, &seen, o, NULL);
+        status = finish(m, &seen, set, o, NULL);
     }
     sotto_observation_free(&seen);
     return status;
+}
+
+int quantise_check(const sotto_model *m, const sotto_dataset *set)
+{
+    const quantise_options one = {.calibration = sotto_calibration_default(), .images = 1};
+    sotto_model copy;
+    sotto_observation seen = {0};
+    sotto_program program = {0};
+    int status = sotto_model_copy(&copy, m);
+    if (status == SOTTO_OK) {
+        status = observe(&copy, &seen, set, &one);
+    }
+    if (status == SOTTO_OK) {
+        status = sotto_plan(&copy, &seen, &one.calibration, NULL);
+    }
+    if (status == SOTTO_OK) {
+        status = sotto_program_new(&program, &copy);
+    }
+    sotto_program_free(&program);
+    sotto_observation_free(&seen);
+    sotto_model_free(&copy);
+    return status == SOTTO_ERR_PARAMS ? SOTTO_OK : status;
 }
 
 /* ---- the command ---------------------------------------------------------------------------------------------------------- */
@@ -66,21 +104,23 @@ static unsigned images, method, test_count;
 static int as_json, with_report, not_equalised;
 
 static const cli_option option_table[] = {
-    {"data", CLI_STRING, &data, "SET", "fashion, mnist, cifar10 or cifar100, or SET:FOLDER: training images set scales and widths, test images are\n"
+    {"data", CLI_STRING, &data, "SET", "fashion, mnist, cifar10, cifar100 or pictures, or SET:FOLDER with the folder they are in: training images set scales and widths, test images are\n"
                                        "                                for the report", 0, 0},
-    {"calibrate-with", CLI_STRING, &other_data, "SET", "take the training images of another set of the same shape", 0, 0},
-    {"out", CLI_STRING, &out, "PREFIX", "writes PREFIX.sotto (public) and PREFIX.weights (private)", 0, 0},
+    {"calibrate-with", CLI_STRING, &other_data, "SET", "set scales and widths from the training images of another set of the same shape", 0, 0},
+    {"out", CLI_STRING, &out, "PREFIX", "writes PREFIX.sotto (public, for clients) and PREFIX.weights (private); needed", 0, 0},
     {"calibrate", CLI_UINT, &images, "N", "training images that set scales and widths", 1, 1000000},
     {"weight-bits", CLI_UINT, &options.calibration.weight_bits, "N", "of each weight, with its sign", 2, 16},
-    {"value-bits", CLI_UINT, &options.calibration.value_bits, "N", "of what a unit puts out, without a sign", 2, 16},
+    {"value-bits", CLI_UINT, &options.calibration.value_bits, "N", "of each activation, without a sign", 2, 16},
     {"input-bits", CLI_UINT, &options.calibration.input_bits, "N", "of each pixel, with its sign", 2, 16},
-    {"sign-bits", CLI_UINT, &options.calibration.sign_bits, "N", "that enter the sign of a ReLU; above 8 needs --sign circuit", 2, 49},
-    {"margin", CLI_REAL, &options.calibration.margin, "X", "a width holds X times the largest value seen", 0.01, 1024},
+    {"sign-bits", CLI_UINT, &options.calibration.sign_bits, "N", "of a value that decide the sign of a ReLU: fewer send less, more agree better with exact signs; 0: as many as each layer\n"
+                                "                                needs; above 8 clients need infer --sign circuit", 0, 49},
+    {"sign-noise", CLI_REAL, &options.calibration.sign_noise, "X", "with --sign-bits 0: what wrong signs may add to the logits, in parts of what random rounding adds", 1e-6, 1e6},
+    {"margin", CLI_REAL, &options.calibration.margin, "X", "room in each ring: X times the largest value seen in the calibration images", 0.01, 1024},
     {"method", CLI_CHOICE, &method, "max|percentile|mse", "which range value-bits cover; values beyond it take more bits, none saturates", 0, 0},
     {"share", CLI_REAL, &options.calibration.share, "S", "of --method percentile: share of a channel's values within the range", 1e-6, 1},
     {"no-equalise", CLI_FLAG, &not_equalised, "", "leave the weights as they are: no factors per channel", 0, 0},
-    {"report", CLI_FLAG, &with_report, "", "table of fixed-point accuracy for weights of 4 to 10 and values of 6 to 12 bits", 0, 0},
-    {"count", CLI_UINT, &test_count, "N", "test images of the report; 0: all", 0, 10000000},
+    {"report", CLI_FLAG, &with_report, "", "also a table of fixed-point accuracy for weights of 4 to 10 and values of 6 to 12 bits; takes as long as 28 evaluations", 0, 0},
+    {"count", CLI_UINT, &test_count, "N", "measure on the first N test images; 0: all", 0, 10000000},
     {"threads", CLI_UINT, &options.calibration.threads, "N", "0: one per CPU", 0, 1024},
     {"json", CLI_FLAG, &as_json, "", "report as JSON", 0, 0},
 };
@@ -96,8 +136,9 @@ static const unsigned weight_widths[] = {4, 6, 8, 10}, value_widths[] = {6, 7, 8
 
 typedef struct figures {
     double float_accuracy;
-    fixed_result chosen;
+    shares_result chosen;
     sotto_calibration_report widths;
+    size_t strayed, diverged; /* of the images of calibration */
     fixed_result grid[WEIGHTS][VALUES];
 } figures;
 
@@ -124,12 +165,16 @@ static int try_widths(fixed_result *r, const sotto_model *m, const sotto_observa
 
 static int try_all(figures *f, const sotto_model *m, const sotto_observation *seen, const sotto_dataset *test)
 {
+    const double start = cli_seconds();
     int status = SOTTO_OK;
     for (size_t i = 0; i < WEIGHTS * VALUES && status == SOTTO_OK; i++) {
         sotto_calibration calibration = options.calibration;
         calibration.weight_bits = weight_widths[i / VALUES];
         calibration.value_bits = value_widths[i % VALUES];
         status = try_widths(&f->grid[i / VALUES][i % VALUES], m, seen, calibration, test);
+        if (cli_seconds() - start > 10.0) {
+            fprintf(stderr, "report: %zu of %zu widths, %.0f s\n", i + 1, WEIGHTS * VALUES, cli_seconds() - start);
+        }
     }
     return status;
 }
@@ -137,10 +182,15 @@ static int try_all(figures *f, const sotto_model *m, const sotto_observation *se
 static void print_figures(const figures *f, const model_paths *paths)
 {
     printf("weights of %u bits, values of %u: %.2f %% of %zu test images (float %.2f %%), %llu values left the planned range\n",
-           options.calibration.weight_bits, options.calibration.value_bits, 100.0 * f->chosen.accuracy, f->chosen.images, 100.0 * f->float_accuracy,
-           (unsigned long long)f->chosen.wraps);
+           options.calibration.weight_bits, options.calibration.value_bits, 100.0 * f->chosen.plain.accuracy, f->chosen.plain.images, 100.0 * f->float_accuracy,
+           (unsigned long long)f->chosen.plain.wraps);
+    printf("with a client's random shares, as in private runs: %.2f %%; %.2f %% predicted as without\n", 100.0 * f->chosen.accuracy, 100.0 * f->chosen.agreement);
     printf("of %zu values of an image, %zu cannot leave their planned ranges, whatever the image\n", f->widths.units, f->widths.never);
-    if (f->chosen.accuracy < f->float_accuracy - 0.02) {
+    if (f->strayed + f->diverged > 0) {
+        printf("polynomials have no bound: %zu of the calibration images stray far beyond the others, and widths were made to hold them; %zu more no ring holds, and such images come out\n"
+               "wrong. They enlarge what is rounded: the more --value-bits and --weight-bits, the more predictions agree with plain fixed point\n", f->strayed, f->diverged);
+    }
+    if (f->chosen.plain.accuracy < f->float_accuracy - 0.02) {
         printf("this is far below float: try more --value-bits or --weight-bits, a larger --margin, or more images (--calibrate)\n");
     }
     if (with_report) {
@@ -173,12 +223,16 @@ static void json_figures(const figures *f, const model_paths *paths)
     json_open(&j, NULL, '{');
     json_string(&j, "public", paths->public_part);
     json_string(&j, "weights", paths->weights);
-    json_int(&j, "images", (long long)f->chosen.images);
+    json_int(&j, "images", (long long)f->chosen.plain.images);
     json_real(&j, "float_accuracy", f->float_accuracy);
-    json_real(&j, "fixed_accuracy", f->chosen.accuracy);
-    json_int(&j, "wraps", (long long)f->chosen.wraps);
+    json_real(&j, "fixed_accuracy", f->chosen.plain.accuracy);
+    json_int(&j, "wraps", (long long)f->chosen.plain.wraps);
+    json_real(&j, "shares_accuracy", f->chosen.accuracy);
+    json_real(&j, "shares_agree_with_fixed", f->chosen.agreement);
     json_int(&j, "ranges", (long long)f->widths.units);
     json_int(&j, "ranges_never_left", (long long)f->widths.never);
+    json_int(&j, "strayed", (long long)f->strayed);
+    json_int(&j, "diverged", (long long)f->diverged);
     if (with_report) {
         json_open(&j, "report", '[');
         for (size_t i = 0; i < WEIGHTS * VALUES; i++) {
@@ -203,17 +257,19 @@ static int work(sotto_model *m, figures *f, const sotto_dataset *train, const so
     if (status == SOTTO_OK) {
         status = observe(m, &seen, train, &options);
     }
+    f->strayed = seen.strayed;
+    f->diverged = seen.diverged;
     if (status == SOTTO_OK) {
-        status = sotto_evaluate_float(&f->float_accuracy, m, test, test_count, options.calibration.threads);
+        status = evaluate_float(&f->float_accuracy, m, test, test_count, options.calibration.threads);
     }
     if (status == SOTTO_OK && with_report) {
         status = try_all(f, m, &seen, test);
     }
     if (status == SOTTO_OK) {
-        status = finish(m, &seen, &options, &f->widths);
+        status = finish(m, &seen, train, &options, &f->widths);
     }
     if (status == SOTTO_OK) {
-        status = evaluate_fixed(&f->chosen, m, test, test_count, options.calibration.threads);
+        status = evaluate_shares(&f->chosen, m, test, test_count, 1, options.calibration.threads);
     }
     sotto_observation_free(&seen);
     return status;
@@ -247,6 +303,9 @@ int cmd_quantise(int argc, char **argv)
     }
     if (status == SOTTO_OK) {
         status = sotto_model_load(&m, from.public_part, from.weights);
+    }
+    if (status == SOTTO_OK) {
+        status = labels_from_set(&m, data);
     }
     if (status == SOTTO_OK) {
         status = dataset_open(&test, data, 0);

@@ -10,11 +10,11 @@ static int quiet, label_only;
 static sotto_server *running; /* for the signal handler */
 
 static const cli_option option_table[] = {
-    {"host", CLI_STRING, &host, "ADDRESS", "where to listen; :: for all", 0, 0},
-    {"port", CLI_UINT, &port, "N", "0: the system chooses", 0, 65535},
+    {"host", CLI_STRING, &host, "ADDRESS", "address to listen on; :: for all of this machine", 0, 0},
+    {"port", CLI_UINT, &port, "N", "TCP port; 0: the system chooses, and the first line of output says which", 0, 65535},
     {"timeout", CLI_UINT, &timeout_s, "SECONDS", "a client that is silent for longer within a request is dropped", 1, 86400},
     {"idle", CLI_UINT, &idle_s, "SECONDS", "the same between requests; prepared material waits so long", 1, 86400},
-    {"items", CLI_UINT, &items, "N", "prepared inferences that a client may leave waiting; memory for each", 1, 1024},
+    {"items", CLI_UINT, &items, "N", "prepared inferences that a client may leave waiting; each takes memory", 1, 1024},
     {"threads", CLI_UINT, &threads, "N", "for each client's work; 0: one per CPU", 0, 1024},
     {"clients", CLI_UINT, &clients, "N", "served at once; more have to wait", 1, 4096},
     {"label-only", CLI_FLAG, &label_only, "", "refuse clients that ask for logits; infer --label asks for the class alone", 0, 0},
@@ -22,7 +22,7 @@ static const cli_option option_table[] = {
 };
 
 static const cli_command command = {"serve", "PREFIX",
-                                    "Serves the model PREFIX.sotto with the weights PREFIX.weights until SIGINT or SIGTERM. The connection is not encrypted:\n"
+                                    "Serves the model PREFIX.sotto with the weights PREFIX.weights until Ctrl-C (SIGINT) or SIGTERM. Clients need PREFIX.sotto and the same release. The connection is not encrypted:\n"
                                     "tunnel it where others can listen.",
                                     option_table, sizeof option_table / sizeof *option_table, 1, 1};
 

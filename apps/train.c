@@ -5,8 +5,11 @@
 #include <unistd.h>
 
 #include "apps/commands.h"
+#include "apps/evaluate.h"
+#include "apps/plot.h"
 #include "apps/quantise.h"
 #include "apps/train_log.h"
+#include "lib/mem.h"
 #include "lib/prg.h"
 #include "lib/rng.h"
 #include "nn/model/weights.h"
@@ -28,17 +31,17 @@ static double rate;
 static int as_json, no_flip, no_nesterov, qat;
 
 static const cli_option option_table[] = {
-    {"arch", CLI_STRING, &arch, "NAME|FILE", "architecture to train: a name, or a file (text; see nn/model/text.h)", 0, 0},
-    {"init", CLI_STRING, &init, "PREFIX", "train the weights of a saved network further", 0, 0},
-    {"data", CLI_STRING, &data, "SET", "fashion, mnist, cifar10, cifar100 or pictures, or SET:FOLDER", 0, 0},
-    {"out", CLI_STRING, &out, "PREFIX", "writes PREFIX.sotto (public) and PREFIX.weights (private)", 0, 0},
-    {"save-float", CLI_STRING, &save_float, "PREFIX", "also saves the network before it is folded and quantised, for --init", 0, 0},
+    {"arch", CLI_STRING, &arch, "NAME|FILE", "architecture to train: a name such as lenet or resnet20 (a wrong one lists all), or a file: text, one line a layer, as nn/arch/*.arch", 0, 0},
+    {"init", CLI_STRING, &init, "PREFIX", "instead: train the weights of a saved network further", 0, 0},
+    {"data", CLI_STRING, &data, "SET", "training and test images: fashion, mnist, cifar10, cifar100 or pictures, or SET:FOLDER with the folder they are in", 0, 0},
+    {"out", CLI_STRING, &out, "PREFIX", "writes PREFIX.sotto (public, for clients) and PREFIX.weights (private)", 0, 0},
+    {"save-float", CLI_STRING, &save_float, "PREFIX", "also saves the network as trained, before batch norms are folded and it is quantised: for --init, --teacher, export", 0, 0},
     {"epochs", CLI_UINT, &options.epochs, "N", "passes over the data", 1, 10000},
     {"batch", CLI_UINT, &options.batch, "N", "images per step", 1, 4096},
     {"rate", CLI_REAL, &rate, "R", "largest learning rate; 0: 0.01, for adam 0.001", 0, 99},
-    {"schedule", CLI_CHOICE, &schedule, "cosine|step|constant", OT_HELP "how the rate falls", 0, 0},
+    {"schedule", CLI_CHOICE, &schedule, "cosine|step|constant", "how the rate falls", 0, 0},
     {"steps", CLI_STRING, &steps, "E,E,...", "epochs after which --schedule step lowers the rate", 0, 0},
-    {"factor", CLI_REAL, &options.schedule.factor, "F", "by which it does", 1e-6, 1},
+    {"factor", CLI_REAL, &options.schedule.factor, "F", "by which --schedule step multiplies the rate", 1e-6, 1},
     {"warmup", CLI_REAL, &options.schedule.warmup, "E", "epochs over which the rate rises from 0", 0, 9999},
     {"optimiser", CLI_CHOICE, &optimiser, "sgd|adam", "sgd: with momentum; adam: decoupled weight decay", 0, 0},
     {"momentum", CLI_REAL, &options.optimiser.momentum, "M", "of sgd; beta1 of adam", 0, 0.9999},
@@ -46,33 +49,35 @@ static const cli_option option_table[] = {
     {"weight-decay", CLI_REAL, &options.optimiser.weight_decay, "D", "on the weights of conv and dense layers alone", 0, 0.9999},
     {"clip", CLI_REAL, &options.optimiser.clip, "N", "largest norm of the gradient; 0: any", 0, 1e9},
     {"shift", CLI_UINT, &options.augment.shift, "N", "augmentation: shift by up to N pixels (random crop of the padded image)", 0, 64},
-    {"no-flip", CLI_FLAG, &no_flip, "", "augmentation: do not mirror", 0, 0},
+    {"no-flip", CLI_FLAG, &no_flip, "", "augmentation: do not mirror; for digits and letters", 0, 0},
     {"cutout", CLI_UINT, &options.augment.cutout, "N", "augmentation: leave out a random square of N pixels a side", 0, 1024},
     {"smoothing", CLI_REAL, &options.loss.smoothing, "S", "of labels: share spread over all classes", 0, 0.9999},
     {"teacher", CLI_STRING, &teacher_prefix, "PREFIX", "distillation: a trained network with the same input and classes", 0, 0},
-    {"temperature", CLI_REAL, &options.loss.temperature, "T", "of distillation", 0.001, 1000},
-    {"distill", CLI_REAL, &options.loss.distill, "W", "share of the distillation loss; 1 - W is the labels'", 0, 1},
+    {"temperature", CLI_REAL, &options.loss.temperature, "T", "of --teacher: softens both sides' predictions", 0.001, 1000},
+    {"distill", CLI_REAL, &options.loss.distill, "W", "of --teacher: share of the loss that follows the teacher; 1 - W follows the labels", 0, 1},
     {"ema", CLI_REAL, &options.ema, "D", "end with a moving average of the weights, decay D a step, as 0.999; 0: off", 0, 0.999999},
-    {"qat", CLI_FLAG, &qat, "", "quantisation-aware: passes see weights of --weight-bits; wants --init with a quantised network", 0, 0},
+    {"qat", CLI_FLAG, &qat, "", "quantisation-aware: passes see weights rounded to --weight-bits (activations are not rounded); needs --init with a network that is quantised already", 0, 0},
     {"validate", CLI_UINT, &held_out, "N", "hold out N training images, accuracy on them after each epoch", 0, 1e9},
     {"best", CLI_FLAG, &options.best, "", "end with the epoch that was best on the images held out", 0, 0},
-    {"checkpoint", CLI_STRING, &options.checkpoint, "FILE", "keep the state of the training there", 0, 0},
-    {"checkpoint-epochs", CLI_UINT, &options.checkpoint_epochs, "N", "every N epochs; 0: not so", 0, 10000},
-    {"checkpoint-minutes", CLI_REAL, &options.checkpoint_minutes, "M", "and every M minutes; 0: not so", 0, 1e6},
-    {"resume", CLI_STRING, &options.resume, "FILE", "go on from a checkpoint, with the options that the training began with", 0, 0},
+    {"checkpoint", CLI_STRING, &options.checkpoint, "FILE", "keep the state of the training there, for --resume; not the network itself", 0, 0},
+    {"checkpoint-epochs", CLI_UINT, &options.checkpoint_epochs, "N", "checkpoint after every N epochs; 0: not by epochs", 0, 10000},
+    {"checkpoint-minutes", CLI_REAL, &options.checkpoint_minutes, "M", "checkpoint also every M minutes; 0: not by minutes", 0, 1e6},
+    {"resume", CLI_STRING, &options.resume, "FILE", "go on from a checkpoint; give all options that the training began with", 0, 0},
     {"log", CLI_STRING, &log_path, "FILE", "CSV with a row for each epoch", 0, 0},
     {"plot", CLI_STRING, &plot, "FILE.svg", "draws accuracy, loss and rate at the end (gnuplot)", 0, 0},
     {"seed", CLI_UINT, &seed, "N", "of weights, order and augmentation: same seed, threads and machine, same network", 0, 4294967295.0},
     {"threads", CLI_UINT, &options.threads, "N", "0: one per CPU", 0, 1024},
     {"calibrate", CLI_UINT, &calibrate_images, "N", "training images that set scales and widths", 1, 1000000},
     {"weight-bits", CLI_UINT, &quantisation.calibration.weight_bits, "N", "of each weight, with its sign", 2, 16},
-    {"value-bits", CLI_UINT, &quantisation.calibration.value_bits, "N", "of what a unit puts out", 2, 16},
-    {"sign-bits", CLI_UINT, &quantisation.calibration.sign_bits, "N", "that enter the sign of a ReLU; above 8 needs --sign circuit", 2, 49},
-    {"margin", CLI_REAL, &quantisation.calibration.margin, "X", "a width holds X times the largest value seen", 0.01, 1024},
+    {"value-bits", CLI_UINT, &quantisation.calibration.value_bits, "N", "of each activation, without a sign", 2, 16},
+    {"sign-bits", CLI_UINT, &quantisation.calibration.sign_bits, "N", "of a value that decide the sign of a ReLU: fewer send less, more agree better with exact signs; 0: as many as each layer\n"
+                                "                                needs; above 8 clients need infer --sign circuit", 0, 49},
+    {"margin", CLI_REAL, &quantisation.calibration.margin, "X", "room in each ring: X times the largest value seen in the calibration images", 0.01, 1024},
     {"json", CLI_FLAG, &as_json, "", "report as JSON", 0, 0},
 };
 
-static const cli_command command = {"train", "", "Trains a network on a data set, folds and quantises it, chooses its HE parameters and saves both parts.",
+static const cli_command command = {"train", "", "Trains a network on a data set, folds and quantises it, chooses its encryption parameters and saves both parts. Needs --out, and either --arch or --init, as in\n"
+                                    "`sotto train --arch resnet20 --data cifar10 --out my`.",
                                     option_table, sizeof option_table / sizeof *option_table, 0, 0};
 
 /* ---- progress ------------------------------------------------------------------------------------------------------- */
@@ -80,7 +85,7 @@ static const cli_command command = {"train", "", "Trains a network on a data set
 typedef struct watch {
     train_log log;
     sotto_train_progress last;
-    int log_failed;
+    int log_failed, state_lost; /* state_lost: of a training that was interrupted */
 } watch;
 
 static int on_progress(void *ctx, const sotto_train_progress *p)
@@ -107,6 +112,14 @@ static int on_progress(void *ctx, const sotto_train_progress *p)
     return interrupted;
 }
 
+static void on_warning(void *ctx, int status)
+{
+    (void)status;
+    ((watch *)ctx)->state_lost = interrupted;
+    cli_progress_end();
+    fprintf(stderr, "sotto train: %s; training goes on, and the next checkpoint is tried when it is due\n", sotto_error_message());
+}
+
 /* ---- what to train -------------------------------------------------------------------------------------------------- */
 
 /* Weights start from a generator of the seed, so that a training can be repeated. They are replaced by trained ones; nothing secret is drawn from it. */
@@ -122,6 +135,8 @@ static void clear_plan(sotto_model *m)
 {
     for (size_t i = 0; i < m->node_count; i++) {
         m->nodes[i].plan = (sotto_node_plan){0};
+        sotto_free(m->nodes[i].windows);
+        m->nodes[i].windows = NULL;
     }
 }
 
@@ -175,7 +190,7 @@ static int check_folders(void)
     for (size_t i = 0; i < sizeof places / sizeof *places && status == SOTTO_OK; i++) {
         status = check_folder(places[i].option, places[i].path);
     }
-    return status;
+    return status == SOTTO_OK && plot != NULL ? plot_check(plot) : status;
 }
 
 static int check_shape(const sotto_model *m, const sotto_dataset *set)
@@ -185,6 +200,17 @@ static int check_shape(const sotto_model *m, const sotto_dataset *set)
         return sotto_fail(SOTTO_ERR_MISMATCH, "--data %s: images of %ux%ux%u, but the model %s takes %ux%ux%u; give the data set that it is made for", data,
                           (unsigned)b.c, (unsigned)b.h, (unsigned)b.w, m->name, (unsigned)a.c, (unsigned)a.h, (unsigned)a.w);
     }
+    return SOTTO_OK;
+}
+
+/* A network for --save-float alone, such as a teacher, need not be one that can be served. */
+static int check_graph(const sotto_model *m, const sotto_dataset *set)
+{
+    const int status = quantise_check(m, set);
+    if (status == SOTTO_OK || save_float == NULL) {
+        return status == SOTTO_OK ? SOTTO_OK : sotto_fail_context(status, "%s cannot be quantised and served, so that it is not trained", arch != NULL ? arch : init);
+    }
+    fprintf(stderr, "sotto train: %s; it will be saved as trained, but cannot be quantised and served\n", sotto_error_message());
     return SOTTO_OK;
 }
 
@@ -244,6 +270,7 @@ static int settle_options(void)
     options.augment.flip = !no_flip;
     options.seed = seed;
     options.validate = held_out;
+    options.warning = on_warning;
     quantisation.images = calibrate_images;
     if (qat) {
         options.weight_bits = quantisation.calibration.weight_bits;
@@ -271,7 +298,8 @@ static int train(sotto_model *m, const sotto_dataset *set, watch *w)
         cli_progress_end();
     }
     if (status == SOTTO_OK && interrupted) {
-        fprintf(stderr, "stopped early; the network is saved as it is%s\n", options.checkpoint == NULL ? "" : ", --resume goes on from the checkpoint");
+        fprintf(stderr, "stopped early; the network is quantised and saved as it is now%s\n",
+                options.checkpoint == NULL || w->state_lost ? "" : ", --resume goes on from the checkpoint");
     }
     if (status == SOTTO_OK && plot != NULL && train_log_plot(&w->log, plot) != SOTTO_OK) {
         fprintf(stderr, "sotto train: %s\n", sotto_error_message()); /* the network is worth more than its plot */
@@ -310,7 +338,13 @@ static int finish(sotto_model *m, const sotto_dataset *set, const model_paths *p
     return saved == SOTTO_OK ? sotto_fail(status, "trained and saved as %s, but not quantised: %s", paths->public_part, why) : saved;
 }
 
-static void report(const sotto_model *m, const model_paths *paths, const sotto_train_progress *last, double train_accuracy, double test_accuracy)
+typedef struct figures {
+    double train, test; /* float accuracy */
+    fixed_result fixed; /* of the test images */
+} figures;
+
+/* With --qat the float figures are of the weights behind the rounded ones, which nobody serves. */
+static void report(const sotto_model *m, const model_paths *paths, const sotto_train_progress *last, const figures *f)
 {
     if (as_json) {
         json j;
@@ -319,8 +353,10 @@ static void report(const sotto_model *m, const model_paths *paths, const sotto_t
         json_string(&j, "name", m->name);
         json_string(&j, "public", paths->public_part);
         json_string(&j, "weights", paths->weights);
-        json_real(&j, "train_accuracy", train_accuracy);
-        json_real(&j, "test_accuracy", test_accuracy);
+        json_real(&j, "train_accuracy", f->train);
+        json_real(&j, "test_accuracy", f->test);
+        json_real(&j, "fixed_accuracy", f->fixed.accuracy);
+        json_int(&j, "wraps", (long long)f->fixed.wraps);
         if (last->epoch > 0) {
             json_int(&j, "epochs", last->epoch);
             json_int(&j, "best_epoch", last->best_epoch);
@@ -329,10 +365,13 @@ static void report(const sotto_model *m, const model_paths *paths, const sotto_t
             json_real(&j, "seconds", last->seconds);
         }
         json_close(&j, '}');
-    } else {
-        printf("%s: float accuracy %.2f %% of the training images, %.2f %% of the test images\nwritten: %s (public), %s (private)\n", m->name,
-               100.0 * train_accuracy, 100.0 * test_accuracy, paths->public_part, paths->weights);
+        return;
     }
+    printf("%s: float accuracy %.2f %% of the training images, %.2f %% of the test images%s\n", m->name, 100.0 * f->train, 100.0 * f->test,
+           qat ? " (of the weights before rounding; the next line is what --qat trained for)" : "");
+    printf("as it will be served, in fixed point with weights of %u bits: %.2f %% of the test images; %llu values left the planned range\n",
+           quantisation.calibration.weight_bits, 100.0 * f->fixed.accuracy, (unsigned long long)f->fixed.wraps);
+    printf("written: %s (public: clients get it), %s (private)\n", paths->public_part, paths->weights);
 }
 
 int cmd_train(int argc, char **argv)
@@ -353,7 +392,7 @@ int cmd_train(int argc, char **argv)
     sotto_dataset set = {0}, test = {0};
     model_paths paths;
     watch w = {0};
-    double accuracy[2] = {0.0, 0.0};
+    figures f = {0};
     int status = model_paths_of(&paths, out);
     if (status == SOTTO_OK) {
         status = check_folders();
@@ -377,19 +416,25 @@ int cmd_train(int argc, char **argv)
         status = check_shape(&m, &test);
     }
     if (status == SOTTO_OK) {
+        status = check_graph(&m, &set);
+    }
+    if (status == SOTTO_OK) {
         status = train(&m, &set, &w);
     }
-    if (status == SOTTO_OK) {
-        status = sotto_evaluate_float(&accuracy[0], &m, &set, 10000, options.threads);
-    }
-    if (status == SOTTO_OK) {
-        status = sotto_evaluate_float(&accuracy[1], &m, &test, 0, options.threads);
-    }
-    if (status == SOTTO_OK) {
+    if (status == SOTTO_OK) { /* before anything that a second Ctrl-C would cut off; folding batch norms changes no prediction */
         status = finish(&m, &set, &paths);
     }
     if (status == SOTTO_OK) {
-        report(&m, &paths, &w.last, accuracy[0], accuracy[1]);
+        status = evaluate_float(&f.train, &m, &set, 10000, options.threads);
+    }
+    if (status == SOTTO_OK) {
+        status = evaluate_float(&f.test, &m, &test, 0, options.threads);
+    }
+    if (status == SOTTO_OK) {
+        status = evaluate_fixed(&f.fixed, &m, &test, 0, options.threads);
+    }
+    if (status == SOTTO_OK) {
+        report(&m, &paths, &w.last, &f);
     }
     train_log_free(&w.log);
     sotto_model_free(&m);

@@ -104,15 +104,9 @@ int train_log_add(train_log *log, const train_row *row)
     return status;
 }
 
-typedef struct drawing {
-    const train_log *log;
-    const char *svg_path;
-} drawing;
-
 static void script(FILE *out, const void *ctx)
 {
-    const drawing *d = ctx;
-    const train_log *log = d->log;
+    const train_log *log = ctx;
     int validated = 0;
     fputs("$data << end_of_data\n", out);
     for (size_t i = 0; i < log->count; i++) {
@@ -121,9 +115,7 @@ static void script(FILE *out, const void *ctx)
         fprintf(out, r->validation < 0.0 ? "NaN\n" : "%.4f\n", 100.0 * r->validation);
         validated |= r->validation >= 0.0;
     }
-    fputs("end_of_data\nset terminal svg size 900,700 background rgb 'white'\nset output ", out);
-    plot_quote(out, d->svg_path);
-    fputs("\nset grid\nset multiplot layout 3,1\nset ylabel 'accuracy, %'\nset key bottom right\nplot $data using 1:4 with lines lw 2 title 'training images'", out);
+    fputs("end_of_data\nset terminal svg size 900,700 background rgb 'white'\nset grid\nset multiplot layout 3,1\nset ylabel 'accuracy, %'\nset key bottom right\nplot $data using 1:4 with lines lw 2 title 'training images'", out);
     fputs(validated ? ", $data using 1:5 with linespoints pt 7 ps 0.4 title 'images held out'\n" : "\n", out);
     fputs("set key top right\nset ylabel 'loss'\nplot $data using 1:3 with lines lw 2 title 'training loss'\n"
           "set ylabel 'learning rate'\nset xlabel 'epoch'\nplot $data using 1:2 with lines lw 2 notitle\nunset multiplot\n", out);
@@ -134,7 +126,7 @@ int train_log_plot(const train_log *log, const char *svg_path)
     if (log->count == 0) {
         return sotto_fail(SOTTO_ERR_ARG, "no whole epoch, nothing to plot");
     }
-    return plot_run(svg_path, script, &(drawing){log, svg_path});
+    return plot_run(svg_path, script, log);
 }
 
 void train_log_free(train_log *log)

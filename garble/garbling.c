@@ -34,14 +34,14 @@ static size_t and_bytes(sotto_garble_scheme scheme, size_t lanes)
 }
 
 /* Of several gates in `lanes` lanes; at most 2^25 gates and 512 bytes each. */
-static size_t tables_bytes(const sotto_garbling *g, uint32_t ands, uint32_t evals, size_t lanes)
+static size_t tables_bytes(sotto_garble_scheme scheme, uint32_t ands, uint32_t evals, size_t lanes)
 {
-    return ands * and_bytes(g->scheme, lanes) + 16 * evals * lanes;
+    return ands * and_bytes(scheme, lanes) + 16 * evals * lanes;
 }
 
 static size_t segment_bytes(const sotto_garbling *g, const sotto_segment *s, size_t lanes)
 {
-    return tables_bytes(g, s->ands, s->evals, lanes);
+    return tables_bytes(g->scheme, s->ands, s->evals, lanes);
 }
 
 /* Lanes [from, from + count) of a batch. */
@@ -56,16 +56,25 @@ static span first_span(const sotto_garble_job *job, size_t done)
     return (span){from, (unsigned)(left < room ? left : room)};
 }
 
-size_t sotto_garble_bytes(const sotto_garble_job *job)
+/* Of a first batch with `head` lanes and `rest` instances after it. */
+static size_t batches_bytes(sotto_garble_scheme scheme, uint32_t ands, uint32_t evals, size_t head, size_t rest)
 {
-    const sotto_garbling *g = job->g;
-    const span head = first_span(job, 0);
-    const size_t rest = job->instances - head.count, lanes[3] = {head.count, SOTTO_LANES, rest % SOTTO_LANES};
-    const size_t batches[3] = {1, rest / SOTTO_LANES, 1};
+    const size_t lanes[3] = {head, SOTTO_LANES, rest % SOTTO_LANES}, batches[3] = {1, rest / SOTTO_LANES, 1};
     sotto_u128 bytes = 0;
     for (unsigned i = 0; i < 3; i++)
-        bytes += (sotto_u128)batches[i] * tables_bytes(g, g->and_count, g->and_eval_count, lanes[i]);
+        bytes += (sotto_u128)batches[i] * tables_bytes(scheme, ands, evals, lanes[i]);
     return bytes > SIZE_MAX ? SIZE_MAX : (size_t)bytes;
+}
+
+size_t sotto_garble_bytes(const sotto_garble_job *job)
+{
+    const size_t head = first_span(job, 0).count;
+    return batches_bytes(job->g->scheme, job->g->and_count, job->g->and_eval_count, head, job->instances - head);
+}
+
+size_t sotto_garble_gate_bytes(sotto_garble_scheme scheme, uint32_t ands, uint32_t evals, size_t instances)
+{
+    return batches_bytes(scheme, ands, evals, 0, instances);
 }
 
 /* Between the tables of a whole batch, `full`, and those of a span of its lanes. Both ways, so that there is one description of the layout. */

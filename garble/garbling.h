@@ -59,6 +59,8 @@ typedef struct sotto_garble_job {
 /* Bytes of the tables; SIZE_MAX when that overflows. They depend on how `first` lies in its batch of 16, in three-halves only. Order: [batch][AND gate][part][instance
  * of the batch], parts being the two blocks of half-gates, or block, word and three bits, the bits of a gate packed. */
 size_t sotto_garble_bytes(const sotto_garble_job *job);
+/* The same for a circuit of so many SOTTO_GATE_AND and SOTTO_GATE_AND_EVAL, at most 2^24 together, when `first` is a multiple of 16. */
+size_t sotto_garble_gate_bytes(sotto_garble_scheme scheme, uint32_t ands, uint32_t evals, size_t instances);
 
 /* Garbler: in_zero [inputs][instances] zero labels, out_zero [outputs][instances]. Inputs that an AND_EVAL reads have zero labels with lowest bit 0.
  * SOTTO_ERR_ARG (domain, offset, numbers), SOTTO_ERR_MEMORY; out_zero is then untouched or zero. */

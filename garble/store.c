@@ -1,13 +1,11 @@
 /* Tables kept in a file until the evaluator's input is known. */
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "garble/garbling.h"
 #include "lib/mem.h"
+#include "lib/spill.h"
 
 #define CHUNK ((size_t)1 << 20)
 
@@ -74,19 +72,10 @@ static void store_close(void *ctx)
 int sotto_garble_store_new(sotto_chan *out, const char *folder)
 {
     static const sotto_chan_ops ops = {store_send, store_recv, store_flush, store_close};
-    const size_t len = strlen(folder) + sizeof "/tables-XXXXXX";
-    char *path = sotto_calloc(len, 1);
     store *s = sotto_calloc(1, sizeof *s);
-    int rc = path && s ? SOTTO_OK : sotto_fail(SOTTO_ERR_MEMORY, "out of memory for a store of tables");
-    if (!rc) {
-        (void)snprintf(path, len, "%s/tables-XXXXXX", folder);
-        s->fd = mkostemp(path, O_CLOEXEC);
-        if (s->fd < 0)
-            rc = sotto_fail(SOTTO_ERR_IO, "cannot make a file for tables in \"%s\": %s", folder, strerror(errno));
-        else
-            (void)unlink(path);
-    }
-    sotto_free(path);
+    if (!s)
+        return sotto_fail(SOTTO_ERR_MEMORY, "out of memory for a store of tables");
+    const int rc = sotto_spill_file(&s->fd, folder);
     if (rc)
         sotto_free(s);
     else

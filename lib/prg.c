@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "lib/ct.h"
 #include "lib/mem.h"
 
 void sotto_prg_init(sotto_prg *prg, sotto_block seed)
@@ -61,4 +62,24 @@ sotto_rng sotto_prg_rng(sotto_prg *prg)
 void sotto_prg_wipe(sotto_prg *prg)
 {
     sotto_wipe(prg, sizeof *prg);
+}
+
+int sotto_prg_expand(const sotto_rng *rng, void *out, size_t len)
+{
+    sotto_block seed;
+    sotto_prg prg;
+
+    if (len == 0)
+        return SOTTO_OK;
+    const int status = sotto_rng_fill(rng, &seed, sizeof seed);
+    if (status != SOTTO_OK) {
+        sotto_wipe(out, len);
+        return status;
+    }
+    SOTTO_SECRET(&seed, sizeof seed);
+    sotto_prg_init(&prg, seed);
+    sotto_prg_fill(&prg, out, len);
+    sotto_prg_wipe(&prg);
+    sotto_wipe(&seed, sizeof seed);
+    return SOTTO_OK;
 }

@@ -21,5 +21,8 @@ void sotto_prg_fill(sotto_prg *prg, void *out, size_t len);
 sotto_rng sotto_prg_rng(sotto_prg *prg);
 /* Wipes key and tail. */
 void sotto_prg_wipe(sotto_prg *prg);
+/* `len` secret bytes, up to 2^36, from a seed that rng gives for this call alone: for masks by the megabyte, of which the system's source makes few. No generator lives
+ * on: what was drawn cannot be found again from what is in memory later, and a process that forks shares none. SOTTO_ERR_RNG, the bytes then zero. */
+SOTTO_MUST_CHECK int sotto_prg_expand(const sotto_rng *rng, void *out, size_t len);
 
 #endif

@@ -17,7 +17,8 @@ struct sotto_client {
 
 sotto_options sotto_options_default(void)
 {
-    return (sotto_options){.timeout_ms = 60000, .idle_ms = 600000, .items = 32, .clients = 8, .sign = SOTTO_SIGN_LOOKUP, .ot = SOTTO_OT_SOFTSPOKEN4};
+    return (sotto_options){.timeout_ms = 60000, .idle_ms = 600000, .items = 32, .clients = 8, .sign = SOTTO_SIGN_PLANNED, .table_memory = (size_t)256 << 20,
+                           .ot = SOTTO_OT_PLANNED};
 }
 
 int sotto_client_connect(sotto_client **out, const char *public_path, const char *host, uint16_t port, const sotto_options *options)
@@ -55,6 +56,7 @@ int sotto_client_connect(sotto_client **out, const char *public_path, const char
         sotto_tcp_set(&c->chan, chosen.timeout_ms, most + SOTTO_INPUT_SLACK);
         c->label_only = chosen.label_only;
         const sotto_session_env env = {.chan = &c->chan, .rng = sotto_rng_system(), .pool = c->pool, .label_only = chosen.label_only,
+                                       .table_memory = chosen.table_memory,
                                        .progress = chosen.progress, .progress_ctx = chosen.ctx};
         status = sotto_session_open(&c->session, &c->network, &env, chosen.sign, chosen.ot);
     }

@@ -17,10 +17,18 @@
 
 /* How signs are decided; the client chooses. Results do not depend on it. */
 typedef enum sotto_sign_provider {
-    SOTTO_SIGN_LOOKUP,  /* a table of 2^(u-1) bits under OT pads: fewest bytes, u to 9 */
-    SOTTO_SIGN_CIRCUIT, /* a garbled circuit: any u */
+    SOTTO_SIGN_LOOKUP,   /* a table of 2^(u-1) bits under OT pads: fewest bytes, u to 9 */
+    SOTTO_SIGN_CIRCUIT,  /* a garbled circuit, half-gates: any u */
+    SOTTO_SIGN_CIRCUIT3, /* the same, three-halves: 3/4 of the tables, 1.7 times the work on them */
     SOTTO_SIGN_PROVIDERS
 } sotto_sign_provider;
+
+/* In options: as the model's public part says (sotto plan), else SOTTO_SIGN_LOOKUP and SOTTO_OT_SOFTSPOKEN4. */
+#define SOTTO_SIGN_PLANNED SOTTO_SIGN_PROVIDERS
+#define SOTTO_OT_PLANNED ((sotto_ot_kind)0)
+
+/* "lookup", "circuit", "circuit3"; "unknown" for anything else. */
+const char *sotto_sign_name(sotto_sign_provider provider);
 
 typedef struct sotto_options {
     unsigned timeout_ms; /* longest wait for the peer to begin; then it has to move 16 kB a second (lib/tcp.h); 60000 */
@@ -28,11 +36,14 @@ typedef struct sotto_options {
     unsigned items;      /* server: prepared items that a client may leave waiting, 1 to 1024; 32 */
     unsigned threads;    /* of a client, or of each client's work in a server; 0: one per CPU */
     unsigned clients;    /* server: served at once, more have to wait; 8 */
-    sotto_sign_provider sign; /* client */
+    sotto_sign_provider sign; /* client; SOTTO_SIGN_PLANNED */
+    /* Client: bytes of garbled tables that a prepared item may keep in memory; those beyond are in temporary files without a name in $TMPDIR, else
+     * /var/tmp (lib/spill.h), which tell whoever reads the disk no more than the wire did. 0: no limit; 256 MiB. */
+    size_t table_memory;
     /* Client: 1: sessions give the label alone, and the client learns nothing else of the logits; costs a garbled circuit an image. Server: 1: clients that ask for logits
      * are refused. 0. */
     int label_only;
-    sotto_ot_kind ot;         /* client: SOTTO_OT_IKNP or SoftSpoken, of which a larger k sends less and computes more; SOTTO_OT_SOFTSPOKEN4. Not Ferret */
+    sotto_ot_kind ot;         /* client: SOTTO_OT_IKNP, SoftSpoken, of which a larger k sends less and computes more, or SOTTO_OT_FERRET, which sends least; SOTTO_OT_PLANNED */
     /* Client: called between the parts of a prepare with parts done and in all. Server: not used. May be NULL. */
     void (*progress)(void *ctx, size_t done, size_t total);
     /* Server: a line for a log, without secrets; called from several threads, one at a time. May be NULL. */

@@ -6,7 +6,7 @@
 #include "lib/mem.h"
 #include "lib/prg.h"
 #include "ot/base.h"
-#include "ot/ferret_internal.h"
+#include "ot/silent_internal.h"
 #include "ot/softspoken_internal.h"
 
 /* OTs of one direction in a session: 2^36 bytes of each generator (lib/prg.h), eight OTs a byte. */
@@ -16,11 +16,12 @@ struct sotto_ot {
     sotto_block salt;
     int party;
     sotto_ot_kind kind;
-    sotto_block offset;                      /* where this party sends: the base choices */
-    sotto_prg coins;                         /* random choices */
-    sotto_softspoken *send, *recv;           /* NULL with Ferret */
-    sotto_ferret *silent_send, *silent_recv; /* NULL with the others */
-    uint64_t sent, received;                 /* numbers used up */
+    sotto_block offset;            /* where this party sends: the base choices */
+    sotto_prg coins;               /* random choices */
+    sotto_softspoken *send, *recv; /* NULL with Ferret */
+    sotto_silent *silent;          /* NULL with the others */
+    uint64_t sent, received;       /* numbers used up */
+    uint64_t taken;                /* in halves: of those received, the ones whose blocks are there */
 };
 
 const char *sotto_ot_kind_name(sotto_ot_kind kind)
@@ -64,22 +65,18 @@ static int make_trees(sotto_ot *ot, sotto_base_seeds *seeds, sotto_chan *chan)
     return status;
 }
 
-/* The small fields become what Ferret's first rounds come from. */
-static int make_silent(sotto_ot *ot)
+/* The small fields give what Ferret starts from. */
+static int make_silent(sotto_ot *ot, sotto_chan *chan)
 {
-    sotto_block seed[2];
-    sotto_prg_fill(&ot->coins, seed, sizeof seed);
-    int status =
-        sotto_ferret_new(&ot->silent_send, ot->send, sotto_ot_hash(ot, SOTTO_DOMAIN_OT, 1), ot->offset, seed[0]);
-    if (status == SOTTO_OK) {
-        ot->send = NULL;
-        status = sotto_ferret_new(&ot->silent_recv, ot->recv, sotto_ot_hash(ot, SOTTO_DOMAIN_OT, 0),
-                                  (sotto_block){{0, 0}}, seed[1]);
-    }
-    if (status == SOTTO_OK) {
-        ot->recv = NULL;
-    }
-    sotto_wipe(seed, sizeof seed);
+    sotto_silent_source source[2] = {{.ots = ot->recv, .hash = sotto_ot_hash(ot, SOTTO_DOMAIN_OT, 0)},
+                                     {.ots = ot->send, .hash = sotto_ot_hash(ot, SOTTO_DOMAIN_OT, 1)}};
+    sotto_prg_fill(&ot->coins, &source[0].seed, sizeof source[0].seed);
+    sotto_prg_fill(&ot->coins, &source[1].seed, sizeof source[1].seed);
+    const int status = sotto_silent_new(&ot->silent, ot->party, source, ot->offset, chan);
+    sotto_softspoken_free(ot->send);
+    sotto_softspoken_free(ot->recv);
+    ot->send = ot->recv = NULL;
+    sotto_wipe(source, sizeof source);
     return status;
 }
 
@@ -111,7 +108,7 @@ int sotto_ot_new(sotto_ot **out, sotto_chan *chan, const sotto_rng *rng, sotto_b
         status = make_trees(ot, &seeds, chan);
     }
     if (status == SOTTO_OK && kind == SOTTO_OT_FERRET) {
-        status = make_silent(ot);
+        status = make_silent(ot, chan);
     }
     if (status == SOTTO_OK) {
         *out = ot;
@@ -126,8 +123,7 @@ int sotto_ot_new(sotto_ot **out, sotto_chan *chan, const sotto_rng *rng, sotto_b
 void sotto_ot_free(sotto_ot *ot)
 {
     if (ot != NULL) {
-        sotto_ferret_free(ot->silent_send);
-        sotto_ferret_free(ot->silent_recv);
+        sotto_silent_free(ot->silent);
         sotto_softspoken_free(ot->send);
         sotto_softspoken_free(ot->recv);
         sotto_free_secret(ot, 1, sizeof *ot);
@@ -147,25 +143,20 @@ sotto_hash sotto_ot_hash(const sotto_ot *ot, sotto_hash_domain domain, int send)
 
 /* ---- bytes and numbers ----------------------------------------------------------------------------------------- */
 
-static size_t trees(size_t count)
-{
-    return count / SOTTO_FERRET_LEAVES + (count % SOTTO_FERRET_LEAVES != 0);
-}
-
 static size_t packed(size_t count)
 {
     return count / 8 + (count % 8 != 0);
 }
 
-size_t sotto_ot_wire_bytes(sotto_ot_kind kind, size_t count)
+size_t sotto_ot_wire_bytes(sotto_ot_kind kind, size_t count, int random)
 {
-    return kind == SOTTO_OT_FERRET ? trees(count) * SOTTO_FERRET_FLIP_BYTES + packed(count)
+    return kind == SOTTO_OT_FERRET ? sotto_silent_ask_bytes(count, random)
                                    : sotto_softspoken_wire_bytes(field(kind), count);
 }
 
 size_t sotto_ot_answer_bytes(sotto_ot_kind kind, size_t count)
 {
-    return kind == SOTTO_OT_FERRET ? trees(count) * SOTTO_FERRET_SUM_BYTES : 0;
+    return kind == SOTTO_OT_FERRET ? sotto_silent_answer_bytes(count) : 0;
 }
 
 /* Batches are whole blocks of 128 rows, so that every call starts the generators at a block of their stream. */
@@ -187,24 +178,15 @@ static int reserve(uint64_t *used, size_t count, uint64_t *first)
     return SOTTO_OK;
 }
 
-/* ---- correlated OT --------------------------------------------------------------------------------------------- */
-
-/* Silent OTs have random choices: the receiver sends their difference to the ones that it wants, and the sender adds
- * D where that is 1. */
-static int silent_send_chosen(sotto_ot *ot, sotto_chan *chan, size_t count, sotto_block *q)
+/* The same where a call is made in one go. */
+static int reserve_received(sotto_ot *ot, size_t count, uint64_t *first)
 {
-    uint8_t *flips = sotto_calloc(packed(count), 1);
-    int status = flips != NULL ? sotto_ferret_send(ot->silent_send, chan, count, q)
-                               : sotto_fail(SOTTO_ERR_MEMORY, "no memory for %zu oblivious transfers", count);
-    if (status == SOTTO_OK) {
-        status = sotto_chan_recv(chan, flips, packed(count));
-    }
-    for (size_t i = 0; i < count && status == SOTTO_OK; i++) {
-        q[i] = sotto_block_xor(q[i], sotto_block_and(ot->offset, sotto_ct_mask(sotto_bit(flips, i))));
-    }
-    sotto_free(flips);
+    const int status = reserve(&ot->received, count, first);
+    ot->taken = ot->received;
     return status;
 }
+
+/* ---- correlated OT --------------------------------------------------------------------------------------------- */
 
 /* out = the lowest bits of the blocks. */
 static void choices_of(uint8_t *out, const sotto_block *z, size_t count)
@@ -219,34 +201,14 @@ static void choices_of(uint8_t *out, const sotto_block *z, size_t count)
     }
 }
 
-static int silent_recv_chosen(sotto_ot *ot, sotto_chan *chan, const uint8_t *choices, size_t count, sotto_block *t)
-{
-    uint8_t *flips = sotto_calloc(packed(count), 1);
-    int status = flips != NULL ? sotto_ferret_recv(ot->silent_recv, chan, count, t)
-                               : sotto_fail(SOTTO_ERR_MEMORY, "no memory for %zu oblivious transfers", count);
-    if (status == SOTTO_OK) {
-        choices_of(flips, t, count);
-        for (size_t i = 0; i < packed(count); i++) {
-            flips[i] ^= choices[i];
-        }
-        if (count % 8 != 0) {
-            flips[count / 8] = (uint8_t)sotto_low_bits(flips[count / 8], (unsigned)(count % 8));
-        }
-        status = sotto_chan_send(chan, flips, packed(count));
-    }
-    sotto_free_secret(flips, packed(count), 1);
-    return status;
-}
-
 static int correlated_send(sotto_ot *ot, sotto_chan *chan, size_t count, sotto_block *q)
 {
-    return ot->silent_send != NULL ? silent_send_chosen(ot, chan, count, q)
-                                   : sotto_softspoken_send(ot->send, chan, count, q);
+    return ot->silent != NULL ? sotto_silent_send(ot->silent, chan, 0, count, q) : sotto_softspoken_send(ot->send, chan, count, q);
 }
 
 static int correlated_recv(sotto_ot *ot, sotto_chan *chan, const uint8_t *choices, size_t count, sotto_block *t)
 {
-    return ot->silent_recv != NULL ? silent_recv_chosen(ot, chan, choices, count, t)
+    return ot->silent != NULL ? sotto_silent_recv(ot->silent, chan, choices, count, t)
                                    : sotto_softspoken_recv(ot->recv, chan, choices, count, t);
 }
 
@@ -266,7 +228,7 @@ int sotto_ot_send(sotto_ot *ot, sotto_chan *chan, size_t count, sotto_block *q, 
 int sotto_ot_recv(sotto_ot *ot, sotto_chan *chan, const uint8_t *choices, size_t count, sotto_block *t,
                   uint64_t *first)
 {
-    int status = reserve(&ot->received, count, first);
+    int status = reserve_received(ot, count, first);
     if (status != SOTTO_OK) {
         return status;
     }
@@ -279,27 +241,37 @@ int sotto_ot_recv(sotto_ot *ot, sotto_chan *chan, const uint8_t *choices, size_t
 
 int sotto_ot_send_random(sotto_ot *ot, sotto_chan *chan, size_t count, sotto_block *q, uint64_t *first)
 {
-    if (ot->silent_send == NULL) {
+    if (ot->silent == NULL) {
         return sotto_ot_send(ot, chan, count, q, first);
     }
-    const int status = reserve(&ot->sent, count, first);
-    return status == SOTTO_OK ? sotto_ferret_send(ot->silent_send, chan, count, q) : status;
+    int status = reserve(&ot->sent, count, first);
+    if (status != SOTTO_OK) {
+        return status;
+    }
+    status = sotto_silent_send(ot->silent, chan, 1, count, q);
+    if (status != SOTTO_OK) {
+        sotto_wipe(q, count * sizeof *q);
+    }
+    return status;
 }
 
 int sotto_ot_recv_random(sotto_ot *ot, sotto_chan *chan, uint8_t *choices, size_t count, sotto_block *t,
                          uint64_t *first)
 {
     int status = SOTTO_OK;
-    if (ot->silent_recv == NULL) {
+    if (ot->silent == NULL) {
         sotto_prg_fill(&ot->coins, choices, packed(count));
         if (count % 8 != 0) {
             choices[count / 8] = (uint8_t)sotto_low_bits(choices[count / 8], (unsigned)(count % 8));
         }
         status = sotto_ot_recv(ot, chan, choices, count, t, first);
     } else {
-        status = reserve(&ot->received, count, first);
+        status = reserve_received(ot, count, first);
         if (status == SOTTO_OK) {
-            status = sotto_ferret_recv(ot->silent_recv, chan, count, t);
+            status = sotto_silent_recv(ot->silent, chan, NULL, count, t);
+            if (status != SOTTO_OK) {
+                sotto_wipe(t, count * sizeof *t);
+            }
         }
         if (status == SOTTO_OK) {
             choices_of(choices, t, count);
@@ -307,6 +279,86 @@ int sotto_ot_recv_random(sotto_ot *ot, sotto_chan *chan, uint8_t *choices, size_
     }
     if (status != SOTTO_OK && status != SOTTO_ERR_LIMIT) {
         sotto_wipe(choices, packed(count));
+    }
+    return status;
+}
+
+/* ---- halves ---------------------------------------------------------------------------------------------------- */
+
+static int has_halves(const sotto_ot *ot)
+{
+    return ot->silent != NULL ? SOTTO_OK : sotto_fail(SOTTO_ERR_ARG, "only silent OT has a stock, and calls in halves");
+}
+
+int sotto_ot_stock_begin(sotto_ot *ot, const sotto_ot_stock *s)
+{
+    const int status = has_halves(ot);
+    return status == SOTTO_OK ? sotto_silent_stock_begin(ot->silent, s) : status;
+}
+
+int sotto_ot_stock_say(sotto_ot *ot, sotto_chan *chan)
+{
+    const int status = has_halves(ot);
+    return status == SOTTO_OK ? sotto_silent_stock_say(ot->silent, chan) : status;
+}
+
+int sotto_ot_stock_hear(sotto_ot *ot, sotto_chan *chan)
+{
+    const int status = has_halves(ot);
+    return status == SOTTO_OK ? sotto_silent_stock_hear(ot->silent, chan) : status;
+}
+
+int sotto_ot_stock_make(sotto_ot *ot, sotto_chan *chan, const sotto_ot_stock *s)
+{
+    const unsigned exchanges = ot->silent != NULL ? sotto_ot_stock_exchanges(s) : 0;
+    if (exchanges == 0) {
+        return SOTTO_OK;
+    }
+    int status = sotto_ot_stock_begin(ot, s);
+    for (unsigned turn = 0; turn <= 2 * exchanges && status == SOTTO_OK; turn++) {
+        status = (int)(turn % 2) == ot->party ? sotto_ot_stock_say(ot, chan) : sotto_ot_stock_hear(ot, chan);
+    }
+    return status == SOTTO_OK ? sotto_chan_flush(chan) : status;
+}
+
+int sotto_ot_ask(sotto_ot *ot, sotto_chan *chan, const uint8_t *choices, size_t count)
+{
+    uint64_t first;
+    int status = has_halves(ot);
+    if (status == SOTTO_OK) {
+        status = reserve(&ot->received, count, &first);
+    }
+    return status == SOTTO_OK ? sotto_silent_ask(ot->silent, chan, choices, count) : status;
+}
+
+int sotto_ot_give(sotto_ot *ot, sotto_chan *chan, int random, size_t count, sotto_block *q, uint64_t *first, uint8_t *answer)
+{
+    if (ot->silent == NULL) {
+        return sotto_ot_send(ot, chan, count, q, first);
+    }
+    int status = reserve(&ot->sent, count, first);
+    if (status == SOTTO_OK) {
+        status = sotto_silent_give(ot->silent, chan, random, count, q, answer);
+    }
+    if (status != SOTTO_OK && status != SOTTO_ERR_LIMIT) {
+        sotto_wipe(q, count * sizeof *q);
+    }
+    return status;
+}
+
+int sotto_ot_take(sotto_ot *ot, const uint8_t *answer, uint8_t *choices, size_t count, sotto_block *t, uint64_t *first)
+{
+    int status = has_halves(ot);
+    if (status == SOTTO_OK) {
+        status = reserve(&ot->taken, count, first);
+    }
+    if (status == SOTTO_OK) {
+        status = sotto_silent_take(ot->silent, answer, count, t);
+    }
+    if (status == SOTTO_OK && choices != NULL) {
+        choices_of(choices, t, count);
+    } else if (status != SOTTO_OK && status != SOTTO_ERR_LIMIT) {
+        sotto_wipe(t, count * sizeof *t);
     }
     return status;
 }
@@ -358,7 +410,7 @@ int sotto_ot_send_keys(sotto_ot *ot, sotto_chan *chan, size_t count, sotto_block
 int sotto_ot_recv_keys(sotto_ot *ot, sotto_chan *chan, const uint8_t *choices, size_t count, sotto_block *k,
                        uint64_t *first)
 {
-    int status = reserve(&ot->received, count, first);
+    int status = reserve_received(ot, count, first);
     if (status != SOTTO_OK) {
         return status;
     }

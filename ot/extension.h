@@ -5,7 +5,7 @@
  *               OT.
  *   SoftSpoken  Roy, "SoftSpokenOT", CRYPTO 2022 (eprint 2022/192), k from 2 to 8: 16/k bytes an OT, 2^k / (2 k) of
  *               IKNP's work with its generators.
- *   Ferret      Yang, Weng, Lan, Zhang, Wang, CCS 2020 (eprint 2020/924): silent OT, 0.096 bytes an OT with random
+ *   Ferret      Yang, Weng, Lan, Zhang, Wang, CCS 2020 (eprint 2020/924): silent OT, 0.098 bytes an OT with random
  *               choices and a bit more with chosen ones; rests on the hardness of LPN as well (parameters and estimate:
  *               ot/README.md).
  *
@@ -15,8 +15,12 @@
  * from 0 and never numbered twice; one number serves one purpose.
  *
  * With IKNP and SoftSpoken, sending and receiving move bytes in one direction only, from the receiver of the OTs to
- * their sender, in batches of 128, and the receiver waits for nothing. With Ferret the two call in step: the
- * receiver's call waits for the sender's, and OTs are made 2048 at a time, of which a call drops what it does not use.
+ * their sender, in batches of 128, and the receiver waits for nothing. With Ferret an answer comes back, and OTs are made
+ * in trees of 2048, of which a call drops what it does not use. Called in one go, its two parties are in step: the
+ * receiver's call waits for the sender's, and from time to time both make a stock of trees first. In halves nobody waits:
+ * the stock for a known number of trees is made beforehand, in a few exchanges whose bytes follow from that number; then
+ * the receiver asks, the sender makes its blocks and an answer, and the receiver takes its blocks from that, any time later
+ * but in the order in which it asked, and all of them before it calls in step or makes the next stock.
  */
 #ifndef SOTTO_OT_EXTENSION_H
 #define SOTTO_OT_EXTENSION_H
@@ -32,7 +36,7 @@ typedef struct sotto_ot sotto_ot; /* secret; one party's half of a session */
 /* "iknp", "softspoken2" .. "softspoken8", "ferret"; "unknown" for anything else. */
 const char *sotto_ot_kind_name(sotto_ot_kind kind);
 
-/* Runs the base OTs of both directions (three messages; one each way more unless IKNP). party: 0 the client, 1 the
+/* Runs the base OTs of both directions (three messages; one each way more unless IKNP, and with Ferret 276,224 bytes each way). party: 0 the client, 1 the
  * server. kind: the same at both. salt: fresh for the session, known to both. Errors of sotto_base_ot,
  * SOTTO_ERR_MEMORY, SOTTO_ERR_ARG for a kind that is none. */
 SOTTO_MUST_CHECK int sotto_ot_new(sotto_ot **out, sotto_chan *chan, const sotto_rng *rng, sotto_block salt, int party,
@@ -45,12 +49,10 @@ sotto_block sotto_ot_offset(const sotto_ot *ot);
 /* The hash of an OT's keys, in the direction that this party sends (send = 1) or receives, for garbling with another
  * domain. */
 sotto_hash sotto_ot_hash(const sotto_ot *ot, sotto_hash_domain domain, int send);
-/* Bytes on the wire of one call for `count` OTs, from their receiver to their sender; SIZE_MAX when that overflows.
- * Exact for IKNP and SoftSpoken. For Ferret with chosen choices, and without what is sent now and then for later
- * calls: the first call of a direction sends 276,224 bytes more, and each round of 1.17 million OTs that follows 136. */
-size_t sotto_ot_wire_bytes(sotto_ot_kind kind, size_t count);
-/* Bytes of the same call from the sender to the receiver: 0 but for Ferret, there 176 for 2048 OTs, and 11,968 more
- * once a round. */
+/* Bytes on the wire of one call for `count` OTs, from their receiver to their sender; SIZE_MAX when that overflows. random: of the calls with random choices, which with
+ * Ferret send less. Ferret called in step sends more now and then: 680 bytes before the first of each 5.2 million OTs. */
+size_t sotto_ot_wire_bytes(sotto_ot_kind kind, size_t count, int random);
+/* Bytes of the same call from the sender to the receiver: 0 but for Ferret, there 176 for 2048 OTs (in step 59,840 more, as above). */
 size_t sotto_ot_answer_bytes(sotto_ot_kind kind, size_t count);
 
 /* Sender: reads the peer's matrix. q: count blocks; *first: number of the first. SOTTO_ERR_LIMIT beyond 2^39 OTs in
@@ -67,6 +69,36 @@ SOTTO_MUST_CHECK int sotto_ot_send_random(sotto_ot *ot, sotto_chan *chan, size_t
                                           uint64_t *first);
 SOTTO_MUST_CHECK int sotto_ot_recv_random(sotto_ot *ot, sotto_chan *chan, uint8_t *choices, size_t count,
                                           sotto_block *t, uint64_t *first);
+
+/* ---- Ferret in halves ---- */
+
+/* Trees of the calls to come, each call taking as many as hold its OTs: received by party 0, and by party 1. */
+typedef struct sotto_ot_stock {
+    size_t trees[2];
+} sotto_ot_stock;
+
+/* Making a stock: party 0 says, party 1 hears; party 1 says, party 0 hears; as many times as there are exchanges; and at the end, unless there are none, party 0 says once
+ * more. Bytes that a party says in exchange 0, 1, ..., for party 0 also in the one after the last: 0 or more; where it is 0 the two calls do nothing. */
+unsigned sotto_ot_stock_exchanges(const sotto_ot_stock *s);
+size_t sotto_ot_stock_bytes(const sotto_ot_stock *s, int party, unsigned exchange);
+/* Trees that are made for the stock alone, on top of its own, of both directions. */
+size_t sotto_ot_stock_trees(const sotto_ot_stock *s);
+/* What the last stock has left is dropped, but for a direction that wants none; a stock is made of whole rounds of 640 trees. Memory: 2.2 MB a round, given back as its
+ * trees are used. SOTTO_ERR_MEMORY, the channel's errors; the session has ended then. No call flushes. */
+SOTTO_MUST_CHECK int sotto_ot_stock_begin(sotto_ot *ot, const sotto_ot_stock *s);
+SOTTO_MUST_CHECK int sotto_ot_stock_say(sotto_ot *ot, sotto_chan *chan);
+SOTTO_MUST_CHECK int sotto_ot_stock_hear(sotto_ot *ot, sotto_chan *chan);
+
+/* All of it, by both parties in step; flushes. With no trees, or another kind, nothing. */
+SOTTO_MUST_CHECK int sotto_ot_stock_make(sotto_ot *ot, sotto_chan *chan, const sotto_ot_stock *s);
+
+/* Receiver: sends the first half of a call, sotto_ot_wire_bytes; choices as in sotto_ot_recv, NULL: random. Ferret alone. SOTTO_ERR_ARG beyond the stock, else as
+ * sotto_ot_recv. */
+SOTTO_MUST_CHECK int sotto_ot_ask(sotto_ot *ot, sotto_chan *chan, const uint8_t *choices, size_t count);
+/* Sender: sotto_ot_send or, with `random`, sotto_ot_send_random, which with Ferret leave what has to go to the receiver in answer, sotto_ot_answer_bytes. */
+SOTTO_MUST_CHECK int sotto_ot_give(sotto_ot *ot, sotto_chan *chan, int random, size_t count, sotto_block *q, uint64_t *first, uint8_t *answer);
+/* Receiver: the second half, of calls in order. choices: gets them, packed; may be NULL. SOTTO_ERR_ARG for more than was asked for. */
+SOTTO_MUST_CHECK int sotto_ot_take(sotto_ot *ot, const uint8_t *answer, uint8_t *choices, size_t count, sotto_block *t, uint64_t *first);
 
 /* Keys of random OT: block `word` (0, 1, ...) of the key of OTs first, first + 1, ...; a pad is used once. k0, k1, k:
  * count blocks each, not overlapping q or t. */

@@ -11,7 +11,8 @@ static int copy_units(sotto_node *out, const sotto_node *n)
     const size_t mask = (sotto_shape_words(n->shape) + 7) / 8;
     out->units = n->units == NULL ? NULL : sotto_calloc(n->shape.c, sizeof *n->units);
     out->mask = n->mask == NULL ? NULL : sotto_calloc(mask, 1);
-    if ((n->units != NULL && out->units == NULL) || (n->mask != NULL && out->mask == NULL)) {
+    out->windows = n->windows == NULL ? NULL : sotto_calloc(n->shape.c, 1);
+    if ((n->units != NULL && out->units == NULL) || (n->mask != NULL && out->mask == NULL) || (n->windows != NULL && out->windows == NULL)) {
         return sotto_fail(SOTTO_ERR_MEMORY, "no memory for a copy of the units of node %s", n->name);
     }
     if (n->units != NULL) {
@@ -19,6 +20,9 @@ static int copy_units(sotto_node *out, const sotto_node *n)
     }
     if (n->mask != NULL) {
         memcpy(out->mask, n->mask, mask);
+    }
+    if (n->windows != NULL) {
+        memcpy(out->windows, n->windows, n->shape.c);
     }
     return SOTTO_OK;
 }
@@ -45,6 +49,7 @@ int sotto_model_copy(sotto_model *out, const sotto_model *m)
         memset(copy.nodes[i].tensor, 0, sizeof copy.nodes[i].tensor);
         copy.nodes[i].units = NULL;
         copy.nodes[i].mask = NULL;
+        copy.nodes[i].windows = NULL;
     }
     for (size_t i = 0; i < m->node_count && status == SOTTO_OK; i++) {
         status = copy_units(&copy.nodes[i], &m->nodes[i]);
@@ -91,6 +96,7 @@ static void remove_node(sotto_model *m, size_t at)
     }
     sotto_free(m->nodes[at].units);
     sotto_free(m->nodes[at].mask);
+    sotto_free(m->nodes[at].windows);
     for (size_t i = 0; i < m->node_count; i++) {
         for (unsigned k = 0; k < 2; k++) {
             uint32_t *in = &m->nodes[i].input[k];
@@ -179,8 +185,39 @@ static void swap_with_relu(sotto_model *m, size_t pool)
     first.input[0] = relu;
     memset(&first.plan, 0, sizeof first.plan);
     memset(&second.plan, 0, sizeof second.plan);
+    sotto_free(first.windows);
+    sotto_free(second.windows);
+    first.windows = second.windows = NULL;
     m->nodes[relu] = second;
     m->nodes[pool] = first;
+}
+
+/* relus, concat, maxpool -> concat, relu, maxpool, where the pool alone reads the concatenation, of however many, and nothing else reads the relus; the last one's name goes
+ * along. *pool is where the pool is then. */
+static int merge_relus(sotto_model *m, size_t *pool)
+{
+    uint8_t part[SOTTO_NODES_MAX] = {0};
+    sotto_node merged = {.op = SOTTO_OP_RELU, .groups = 1};
+    part[m->nodes[*pool].input[0]] = m->nodes[m->nodes[*pool].input[0]].op == SOTTO_OP_CONCAT;
+    for (size_t i = *pool; i-- > 0;) {
+        const sotto_node *n = &m->nodes[i];
+        if (part[i] && ((n->op != SOTTO_OP_CONCAT && n->op != SOTTO_OP_RELU) || readers(m, i) != 1)) {
+            return SOTTO_OK;
+        }
+        for (unsigned k = 0; part[i] && n->op == SOTTO_OP_CONCAT && k < 2; k++) {
+            part[n->input[k]] = 1;
+        }
+    }
+    for (size_t i = *pool; i-- > 0;) {
+        if (part[i] && m->nodes[i].op == SOTTO_OP_RELU) {
+            if (merged.name[0] == '\0') {
+                memcpy(merged.name, m->nodes[i].name, sizeof merged.name);
+            }
+            remove_node(m, i);
+            (*pool)--;
+        }
+    }
+    return merged.name[0] == '\0' ? SOTTO_OK : insert_before(m, (*pool)++, &merged);
 }
 
 /* A value whose client share is a uniform mask that no other word of it repeats: followed back to the values that draw a mask, each of which may enter once. */
@@ -245,9 +282,12 @@ static int rewrite(sotto_model *m)
         }
     }
     for (size_t i = 1; i < m->node_count && status == SOTTO_OK; i++) {
-        const uint32_t in = m->nodes[i].input[0];
-        if (m->nodes[i].op == SOTTO_OP_MAXPOOL && m->nodes[in].op == SOTTO_OP_RELU && readers(m, in) == 1) {
-            swap_with_relu(m, i);
+        if (m->nodes[i].op == SOTTO_OP_MAXPOOL) {
+            status = merge_relus(m, &i);
+            const uint32_t in = m->nodes[i].input[0];
+            if (status == SOTTO_OK && m->nodes[in].op == SOTTO_OP_RELU && readers(m, in) == 1) {
+                swap_with_relu(m, i);
+            }
         }
     }
     for (size_t i = 1; i < m->node_count && status == SOTTO_OK; i++) {

@@ -6,7 +6,8 @@
 
 /* Rewrites *m in place, weights included when it has them (a model without weights is rewritten alike):
  *  - batch norm after a linear node that feeds nothing else is folded into it; any other becomes a convolution of 1 x 1 within each channel;
- *  - a maxpool whose input is a relu that feeds nothing else changes places with it (the maximum commutes with relu, which then runs on fewer values);
+ *  - a maxpool whose input is a relu that feeds nothing else changes places with it (the maximum commutes with relu, which then runs on fewer values); so does one that reads
+ *    a concatenation of such relus, which become one;
  *  - where a linear node reads a value that is no fresh mask (not the input, a unit, or one or more of these through flatten, pad, concat, globalavg or an
  *    average pool whose windows do not overlap), an identity node is put between, named <linear>.in, or <linear>.in2 and so on where that is taken.
  * A plan that is present is dropped where nodes change. Idempotent. SOTTO_ERR_MEMORY, SOTTO_ERR_LIMIT; on failure *m is unchanged. */

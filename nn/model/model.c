@@ -69,6 +69,7 @@ void sotto_model_free(sotto_model *m)
     for (size_t i = 0; i < m->node_count; i++) {
         sotto_free(m->nodes[i].units);
         sotto_free(m->nodes[i].mask);
+        sotto_free(m->nodes[i].windows);
     }
     sotto_free(m->nodes);
     sotto_free(m->labels);
@@ -188,6 +189,17 @@ static int check_units(sotto_node *node)
     return SOTTO_OK;
 }
 
+static int check_windows(const sotto_node *node)
+{
+    const int decides = node->op == SOTTO_OP_RELU || node->op == SOTTO_OP_CLIP || node->op == SOTTO_OP_ACT || node->op == SOTTO_OP_MAXPOOL;
+    for (uint32_t c = 0; node->windows != NULL && c < node->shape.c; c++) {
+        if (!decides || node->windows[c] < 2 || node->windows[c] > SOTTO_WINDOW_MAX) {
+            return bad(node, "windows of channels", "relu, clip, act or maxpool, with 2 to 50 bits for each channel");
+        }
+    }
+    return SOTTO_OK;
+}
+
 static int infer_shape(const sotto_model *m, sotto_node *node)
 {
     const sotto_shape in = m->nodes[node->input[0]].shape;
@@ -301,13 +313,17 @@ int sotto_model_infer_shapes(sotto_model *m)
                 return bad(node, "an input does not come before the node", "nodes in order of computation");
             }
         }
-        const int status = infer_shape(m, node);
+        int status = infer_shape(m, node);
         if (status != SOTTO_OK) {
             return status;
         }
         if (!shape_ok(node->shape)) {
             return sotto_fail(SOTTO_ERR_LIMIT, "node %s: more than %u values, or a side above %d", node->name, SOTTO_VALUES_MAX,
                               SOTTO_DIM_MAX);
+        }
+        status = check_windows(node);
+        if (status != SOTTO_OK) {
+            return status;
         }
         for (unsigned t = 0; t < SOTTO_TENSORS_MAX; t++) {
             const size_t count = sotto_tensor_count(m, node, t);

@@ -76,12 +76,13 @@ typedef struct sotto_poly_plan_fields {
     unsigned exchange; /* 1: z is truncated in an exchange of its own, 0: locally, in a ring that is wider by the bits dropped */
 } sotto_poly_plan_fields;
 
-/* Which fields count: input: scale, bits; conv, dense: weight_scale, weight_bits, he_*, tile; units: f, k, u (not identity); maxpool: k (of the
+/* Which fields count: input: scale, bits, sign, ot; conv, dense: weight_scale, weight_bits, he_*, tile; units: f, k, u (not identity); maxpool: k (of the
  * difference of two of its values), u; act: poly; the output node, which is no unit: k. */
 typedef struct sotto_node_plan {
     int present;
     double scale;            /* input: real value of one integer unit; positive */
     unsigned bits;           /* input: integers lie in [-2^(bits-1), 2^(bits-1)); 2 to 16 */
+    unsigned sign, ot;       /* input: how sessions run whose client asks for nothing else: 1 + sotto_sign_provider, sotto_ot_kind; 0: not said */
     double weight_scale;     /* linear: weight = lrint(w / weight_scale) */
     unsigned weight_bits;    /* linear: weights lie in [-2^(weight_bits-1), 2^(weight_bits-1)]; 2 to 16 */
     uint32_t he_n;           /* linear: ring degree */
@@ -107,6 +108,8 @@ typedef struct sotto_node {
     sotto_unit *units;       /* act: one per channel; owned */
     uint8_t *mask;           /* act: bit i % 8 of byte i / 8 is 0 where value i is passed on unchanged instead; NULL: nowhere; owned. Only in channels
                               * of ReLU with patches of one pixel. */
+    uint8_t *windows;        /* relu, clip, act, maxpool, part of the plan: per channel w, 2 to 50: what the sign of a single value is taken of lies in
+                              * [-2^(w-1), 2^(w-1)); NULL: plan.k everywhere; owned */
     sotto_shape shape;       /* of the output; set by sotto_model_infer_shapes */
     sotto_node_plan plan;
     /* Weights, secret; NULL where the model was loaded without them. conv: out x (in_c / groups) x kernel_h x kernel_w, then bias
@@ -115,6 +118,7 @@ typedef struct sotto_node {
     float *tensor[SOTTO_TENSORS_MAX];
 } sotto_node;
 
+#define SOTTO_WINDOW_MAX 50u /* bits */
 #define SOTTO_BATCHNORM_EPSILON 1e-5f
 
 typedef struct sotto_model {

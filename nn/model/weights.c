@@ -347,6 +347,18 @@ done:
     return status;
 }
 
+/* Lines may end as some editors and version control on other systems leave them; the checksum is of the lines. */
+static size_t without_returns(uint8_t *text, size_t len)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < len; i++) {
+        if (text[i] != '\r' || i + 1 == len || text[i + 1] != '\n') {
+            text[kept++] = text[i];
+        }
+    }
+    return kept;
+}
+
 int sotto_model_load(sotto_model *m, const char *public_path, const char *weights_path)
 {
     uint8_t *data = NULL;
@@ -356,7 +368,7 @@ int sotto_model_load(sotto_model *m, const char *public_path, const char *weight
     if (status != SOTTO_OK) {
         return status;
     }
-    status = sotto_model_parse(m, (const char *)data, len);
+    status = sotto_model_parse(m, (const char *)data, without_returns(data, len));
     sotto_free(data);
     if (status != SOTTO_OK) {
         return sotto_fail_context(status, "%s", public_path);

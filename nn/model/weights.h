@@ -9,7 +9,7 @@
 
 #include "nn/model/model.h"
 
-/* Loads the public part and, unless weights_path is NULL, the weights. Messages name the file, the field and the remedy. SOTTO_ERR_IO (no such file),
+/* Loads the public part, whose lines may end in CR LF, and, unless weights_path is NULL, the weights. Messages name the file, the field and the remedy. SOTTO_ERR_IO (no such file),
  * _FORMAT, _VERSION, _CHECKSUM, _LIMIT, _MISMATCH (weights of another model), _MEMORY. On failure *m is zeroed. */
 SOTTO_MUST_CHECK int sotto_model_load(sotto_model *m, const char *public_path, const char *weights_path);
 /* Writes both files (weights_path NULL: the public one alone), each to a temporary file in its folder, both synced before the first is

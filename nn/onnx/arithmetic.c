@@ -168,7 +168,6 @@ static int combine(reader *r, const operand o[2], combine_fn fn, const char *all
 /* The sum of outputs of two nodes. */
 static int add_nodes(reader *r, const operand o[2])
 {
-    uint32_t index;
     int status = sotto_onnx_settle(r, o[0].v);
     if (status == SOTTO_OK) {
         status = sotto_onnx_settle(r, o[1].v);
@@ -177,8 +176,7 @@ static int add_nodes(reader *r, const operand o[2])
         return status;
     }
     sotto_node n = {.op = SOTTO_OP_ADD, .input = {o[0].v->node, o[1].v->node}, .groups = 1, .shape = r->m->nodes[o[0].v->node].shape};
-    status = sotto_onnx_add(r, &n, r->at, &index);
-    return status == SOTTO_OK ? sotto_onnx_output(r, index, o[0].v->rank) : status;
+    return sotto_onnx_append(r, &n, o[0].v->rank);
 }
 
 static int arithmetic(reader *r, combine_fn fn, const char *allowed)

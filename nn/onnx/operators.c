@@ -21,12 +21,12 @@ static int image(reader *r, value **v)
     return status == SOTTO_OK && (*v)->rank != 3 ? sotto_onnx_refuse(r, "its input is flat; expected N x channels x height x width") : status;
 }
 
-static int alias(reader *r, const value *v, unsigned rank)
+int sotto_onnx_alias(reader *r, const value *x, unsigned rank)
 {
-    return sotto_onnx_output(r, v->node, rank);
+    return sotto_onnx_output(r, x->node, rank);
 }
 
-static int append(reader *r, sotto_node *n, unsigned rank)
+int sotto_onnx_append(reader *r, sotto_node *n, unsigned rank)
 {
     uint32_t index;
     const int status = sotto_onnx_add(r, n, r->at, &index);
@@ -252,7 +252,7 @@ static int op_conv(reader *r)
     absorb_pad(r, &n);
     copy_floats(n.tensor[0], &weights);
     copy_floats(n.tensor[1], &bias);
-    return append(r, &n, 3);
+    return sotto_onnx_append(r, &n, 3);
 }
 
 /* y = alpha x B + beta bias, B being in x out, or out x in when `transposed`. A dense node flattens by itself. */
@@ -292,7 +292,7 @@ static int add_dense(reader *r, const value *x, const floats_view *b, int transp
         release(&n);
         return status;
     }
-    return append(r, &n, 1);
+    return sotto_onnx_append(r, &n, 1);
 }
 
 static int op_gemm(reader *r)
@@ -388,7 +388,7 @@ static int op_batchnorm(reader *r)
         release(&n);
         return status;
     }
-    return append(r, &n, x->rank);
+    return sotto_onnx_append(r, &n, x->rank);
 }
 
 /* ---- units --------------------------------------------------------------------------------------------------------- */
@@ -401,10 +401,10 @@ static int op_relu(reader *r)
         return status;
     }
     if (node_of(r, x)->op == SOTTO_OP_RELU || node_of(r, x)->op == SOTTO_OP_CLIP) {
-        return alias(r, x, x->rank);
+        return sotto_onnx_alias(r, x, x->rank);
     }
     sotto_node n = after(r, SOTTO_OP_RELU, x);
-    return append(r, &n, x->rank);
+    return sotto_onnx_append(r, &n, x->rank);
 }
 
 int sotto_onnx_clip(reader *r, const value *x, const float *bounds, size_t count)
@@ -420,7 +420,7 @@ int sotto_onnx_clip(reader *r, const value *x, const float *bounds, size_t count
     for (uint32_t c = 0; c < n.shape.c; c++) {
         n.tensor[0][c] = bounds[count == 1 ? 0 : c];
     }
-    return append(r, &n, x->rank);
+    return sotto_onnx_append(r, &n, x->rank);
 }
 
 /* min and max: attributes before opset 11, inputs since. */
@@ -497,7 +497,7 @@ static int op_prelu(reader *r)
         sotto_free(n.units);
         return status;
     }
-    return append(r, &n, x->rank);
+    return sotto_onnx_append(r, &n, x->rank);
 }
 
 /* ---- pools --------------------------------------------------------------------------------------------------------- */
@@ -514,14 +514,14 @@ int sotto_onnx_subsample(reader *r, const value *x, sotto_node *n)
     n->op = SOTTO_OP_AVGPOOL;
     n->shape = (sotto_shape){before->shape.c, (before->shape.h - 1) / n->stride_h + 1, (before->shape.w - 1) / n->stride_w + 1};
     if (n->stride_h == 1 && n->stride_w == 1) {
-        return alias(r, x, 3);
+        return sotto_onnx_alias(r, x, 3);
     }
     if (is_subsampling(before) && (uint64_t)before->stride_h * n->stride_h <= SOTTO_DIM_MAX && (uint64_t)before->stride_w * n->stride_w <= SOTTO_DIM_MAX) {
         n->input[0] = before->input[0];
         n->stride_h *= before->stride_h;
         n->stride_w *= before->stride_w;
     }
-    return append(r, n, 3);
+    return sotto_onnx_append(r, n, 3);
 }
 
 static int pool(reader *r, sotto_op op)
@@ -552,7 +552,7 @@ static int pool(reader *r, sotto_op op)
         }
         absorb_pad(r, &n);
     }
-    return append(r, &n, 3);
+    return sotto_onnx_append(r, &n, 3);
 }
 
 static int op_maxpool(reader *r)
@@ -569,7 +569,7 @@ static int global_average(reader *r, const value *x, unsigned rank)
 {
     sotto_node n = after(r, SOTTO_OP_GLOBALAVG, x);
     n.shape.h = n.shape.w = 1;
-    return append(r, &n, rank);
+    return sotto_onnx_append(r, &n, rank);
 }
 
 static int op_globalavg(reader *r)

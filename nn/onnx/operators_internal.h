@@ -4,6 +4,9 @@
 
 #include "nn/onnx/read_internal.h"
 
+/* The output of the node at hand: x as it is, or *n, appended; operators.c. */
+SOTTO_MUST_CHECK int sotto_onnx_alias(reader *r, const value *x, unsigned rank);
+SOTTO_MUST_CHECK int sotto_onnx_append(reader *r, sotto_node *n, unsigned rank);
 /* min(max(x, 0), bound), `count` bounds (1 or one a channel), x being any value; operators.c. */
 SOTTO_MUST_CHECK int sotto_onnx_clip(reader *r, const value *x, const float *bounds, size_t count);
 /* Every stride-th pixel of x: *n is a pool with a kernel of 1 whose strides and channels are set; its shape is not; operators.c. */

@@ -9,16 +9,14 @@ static sotto_shape shape_of(const reader *r, const value *v)
     return r->m->nodes[v->node].shape;
 }
 
-static int alias(reader *r, const value *v, unsigned rank)
+/* All dimensions, the batch first: as ONNX counts axes. */
+static void dims_of(const reader *r, const value *v, int64_t dims[4])
 {
-    return sotto_onnx_output(r, v->node, rank);
-}
-
-static int append(reader *r, sotto_node *n, unsigned rank)
-{
-    uint32_t index;
-    const int status = sotto_onnx_add(r, n, r->at, &index);
-    return status == SOTTO_OK ? sotto_onnx_output(r, index, rank) : status;
+    const sotto_shape s = shape_of(r, v);
+    dims[0] = r->batch;
+    dims[1] = s.c;
+    dims[2] = s.h;
+    dims[3] = s.w;
 }
 
 /* Numbers that are an attribute in older operator sets and input `i` in newer ones. *given 0: neither is there. */
@@ -164,7 +162,7 @@ int sotto_onnx_op_pad(reader *r)
         sum += pads[i];
     }
     if (sum == 0) {
-        return alias(r, x, 3);
+        return sotto_onnx_alias(r, x, 3);
     }
     const sotto_shape s = shape_of(r, x);
     sotto_node n = {.op = SOTTO_OP_PAD, .input = {x->node}, .groups = 1};
@@ -175,7 +173,7 @@ int sotto_onnx_op_pad(reader *r)
     n.pad_left = (uint32_t)pads[3];
     n.pad_right = (uint32_t)pads[7];
     n.shape = (sotto_shape){s.c + n.pad_front + n.pad_back, s.h + n.pad_top + n.pad_bottom, s.w + n.pad_left + n.pad_right};
-    return append(r, &n, 3);
+    return sotto_onnx_append(r, &n, 3);
 }
 
 /* Elements of [0, dim) that start, end and step select, when they begin at 0; 0 otherwise. */
@@ -189,28 +187,25 @@ static uint32_t selected(uint32_t dim, int64_t start, int64_t end, int64_t step)
 /* All of an axis, or every stride-th row or column of it, as option A of residual networks has it: a pool of one pixel. */
 int sotto_onnx_op_slice(reader *r)
 {
+    enum { STARTS, ENDS, AXES, STEPS, PARTS };
+    static const char *const names[PARTS] = {"starts", "ends", "axes", "steps"};
+    int64_t part[PARTS][4] = {[AXES] = {0, 1, 2, 3}, [STEPS] = {1, 1, 1, 1}};
+    size_t count[PARTS];
+    int uneven = 0;
     value *x;
-    int64_t starts[4], ends[4], axes[4] = {0, 1, 2, 3}, steps[4] = {1, 1, 1, 1};
-    size_t n, ends_count, axes_count, steps_count;
-    int given, axes_given, steps_given;
     int status = sotto_onnx_activation(r, 0, &x);
-    if (status == SOTTO_OK) {
-        status = parameter(r, "starts", 1, starts, 4, &n, &given);
-    }
-    if (status == SOTTO_OK) {
-        status = parameter(r, "ends", 2, ends, 4, &ends_count, &given);
-    }
-    if (status == SOTTO_OK) {
-        status = parameter(r, "axes", 3, axes, 4, &axes_count, &axes_given);
-    }
-    if (status == SOTTO_OK) {
-        status = parameter(r, "steps", 4, steps, 4, &steps_count, &steps_given);
+    for (size_t i = 0; i < PARTS && status == SOTTO_OK; i++) {
+        int given;
+        status = parameter(r, names[i], i + 1, part[i], 4, &count[i], &given);
+        uneven |= (given || i == ENDS) && count[i] != count[STARTS];
     }
     if (status != SOTTO_OK) {
         return status;
     }
-    if (n == 0 || ends_count != n || (axes_given && axes_count != n) || (steps_given && steps_count != n)) {
-        return sotto_onnx_broken(r, "%zu starts, %zu ends; expected as many of all", n, ends_count);
+    const size_t n = count[STARTS];
+    const int64_t *starts = part[STARTS], *ends = part[ENDS], *axes = part[AXES], *steps = part[STEPS];
+    if (n == 0 || uneven) {
+        return sotto_onnx_broken(r, "%zu starts, %zu ends; expected as many of all", n, count[ENDS]);
     }
     const sotto_shape s = shape_of(r, x);
     const uint32_t dims[4] = {0, s.c, s.h, s.w};
@@ -227,7 +222,7 @@ int sotto_onnx_op_slice(reader *r)
         strides[a] = (uint32_t)steps[i];
     }
     if ((strides[2] == 1 && strides[3] == 1) || x->rank != 3) {
-        return alias(r, x, x->rank);
+        return sotto_onnx_alias(r, x, x->rank);
     }
     sotto_node pool = {.op = SOTTO_OP_AVGPOOL, .input = {x->node}, .groups = 1, .kernel_h = 1, .kernel_w = 1, .stride_h = strides[2], .stride_w = strides[3],
                        .shape = s};
@@ -240,13 +235,13 @@ static int flatten(reader *r, const value *x)
 {
     const sotto_shape s = shape_of(r, x);
     if (s.h == 1 && s.w == 1) {
-        return alias(r, x, 1);
+        return sotto_onnx_alias(r, x, 1);
     }
     if (sotto_shape_words(s) > SOTTO_VALUES_MAX) {
         return sotto_fail(SOTTO_ERR_LIMIT, "more than %u values", SOTTO_VALUES_MAX);
     }
     sotto_node n = {.op = SOTTO_OP_FLATTEN, .input = {x->node}, .groups = 1, .shape = {(uint32_t)sotto_shape_words(s), 1, 1}};
-    return append(r, &n, 1);
+    return sotto_onnx_append(r, &n, 1);
 }
 
 /* x with the dimensions dims[1..] (dims[0] is the batch): as it is, flat, or with ones at the end. */
@@ -258,10 +253,10 @@ static int reshape(reader *r, const value *x, const int64_t *dims, size_t rank)
         return flatten(r, x);
     }
     if (rank == 4 && dims[1] == s.c && dims[2] == s.h && dims[3] == s.w) {
-        return alias(r, x, 3);
+        return sotto_onnx_alias(r, x, 3);
     }
     if (rank == 3 && dims[1] == s.c && dims[2] == 1 && s.h == 1 && s.w == 1) {
-        return alias(r, x, 2);
+        return sotto_onnx_alias(r, x, 2);
     }
     const sotto_node *n = &r->m->nodes[x->node];
     if (rank == 4 && n->op == SOTTO_OP_FLATTEN) {
@@ -307,9 +302,9 @@ int sotto_onnx_op_reshape(reader *r)
     if (status != SOTTO_OK) {
         return status;
     }
-    const sotto_shape s = shape_of(r, x);
-    const int64_t now[4] = {r->batch, s.c, s.h, s.w}, words = (int64_t)sotto_shape_words(s);
-    int64_t product = 1;
+    const int64_t words = (int64_t)sotto_shape_words(shape_of(r, x));
+    int64_t now[4], product = 1;
+    dims_of(r, x, now);
     for (size_t i = 0; i < rank; i++) {
         dims[i] = dims[i] == 0 && !allow_zero && i <= x->rank ? now[i] : dims[i];
         if ((dims[i] < 1 && dims[i] != -1) || dims[i] > SOTTO_VALUES_MAX || (dims[i] == -1 && open != SIZE_MAX)) {
@@ -341,29 +336,32 @@ static unsigned axis_mask(const int64_t *axes, size_t n, unsigned rank)
     return mask;
 }
 
+/* What Squeeze and Unsqueeze read. Of a constant they make a number or a list of one; then *x is NULL and all is done. */
+static int read_axes(reader *r, int scalar, value **x, int64_t axes[ONNX_RANK_MAX], size_t *n)
+{
+    int given;
+    int status = sotto_onnx_input(r, 0, x);
+    if (status == SOTTO_OK && is_constant(*x)) {
+        status = sotto_onnx_ints_of(r, *x, axes, 1, n);
+        *x = NULL;
+        return status == SOTTO_OK ? define_ints(r, axes, *n, scalar) : status;
+    }
+    if (status == SOTTO_OK) {
+        status = sotto_onnx_activation(r, 0, x);
+    }
+    return status == SOTTO_OK ? parameter(r, "axes", 1, axes, ONNX_RANK_MAX, n, &given) : status;
+}
+
 int sotto_onnx_op_squeeze(reader *r)
 {
     value *x;
-    int64_t axes[ONNX_RANK_MAX], dims[4];
+    int64_t axes[ONNX_RANK_MAX], now[4], dims[4];
     size_t n, rank = 1;
-    int given;
-    int status = sotto_onnx_input(r, 0, &x);
-    if (status == SOTTO_OK && is_constant(x)) {
-        size_t count;
-        status = sotto_onnx_ints_of(r, x, axes, 1, &count);
-        return status == SOTTO_OK ? define_ints(r, axes, count, 1) : status;
-    }
-    if (status == SOTTO_OK) {
-        status = sotto_onnx_activation(r, 0, &x);
-    }
-    if (status == SOTTO_OK) {
-        status = parameter(r, "axes", 1, axes, ONNX_RANK_MAX, &n, &given);
-    }
-    if (status != SOTTO_OK) {
+    const int status = read_axes(r, 1, &x, axes, &n);
+    if (status != SOTTO_OK || x == NULL) {
         return status;
     }
-    const sotto_shape s = shape_of(r, x);
-    const int64_t now[4] = {r->batch, s.c, s.h, s.w};
+    dims_of(r, x, now);
     const unsigned mask = axis_mask(axes, n, x->rank + 1);
     for (unsigned i = 1; i <= x->rank; i++) {
         if (mask >> i & 1 && now[i] != 1) {
@@ -379,26 +377,13 @@ int sotto_onnx_op_squeeze(reader *r)
 int sotto_onnx_op_unsqueeze(reader *r)
 {
     value *x;
-    int64_t axes[ONNX_RANK_MAX], dims[4];
+    int64_t axes[ONNX_RANK_MAX], now[4], dims[4];
     size_t n;
-    int given;
-    int status = sotto_onnx_input(r, 0, &x);
-    if (status == SOTTO_OK && is_constant(x)) {
-        size_t count;
-        status = sotto_onnx_ints_of(r, x, axes, 1, &count);
-        return status == SOTTO_OK ? define_ints(r, axes, count, 0) : status;
-    }
-    if (status == SOTTO_OK) {
-        status = sotto_onnx_activation(r, 0, &x);
-    }
-    if (status == SOTTO_OK) {
-        status = parameter(r, "axes", 1, axes, ONNX_RANK_MAX, &n, &given);
-    }
-    if (status != SOTTO_OK) {
+    const int status = read_axes(r, 0, &x, axes, &n);
+    if (status != SOTTO_OK || x == NULL) {
         return status;
     }
-    const sotto_shape s = shape_of(r, x);
-    const int64_t now[4] = {r->batch, s.c, s.h, s.w};
+    dims_of(r, x, now);
     const size_t rank = x->rank + 1 + n;
     const unsigned mask = rank <= 4 ? axis_mask(axes, n, (unsigned)rank) : 0;
     unsigned ones = 0;
@@ -422,7 +407,7 @@ static int same(reader *r)
     if (status == SOTTO_OK) {
         status = sotto_onnx_activation(r, 0, &x);
     }
-    return status == SOTTO_OK ? alias(r, x, x->rank) : status;
+    return status == SOTTO_OK ? sotto_onnx_alias(r, x, x->rank) : status;
 }
 
 int sotto_onnx_op_identity(reader *r)
@@ -511,8 +496,8 @@ int sotto_onnx_op_shape(reader *r)
     if (status != SOTTO_OK) {
         return status;
     }
-    const sotto_shape s = shape_of(r, x);
-    const int64_t dims[4] = {r->batch, s.c, s.h, s.w};
+    int64_t dims[4];
+    dims_of(r, x, dims);
     return define_ints(r, dims, x->rank + 1, 0);
 }
 

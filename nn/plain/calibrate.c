@@ -6,25 +6,29 @@
 #include "lib/mem.h"
 #include "nn/plain/equalise.h"
 #include "nn/plain/reach_internal.h"
+#include "nn/plain/signs.h"
 
 #define PHASES 32 /* fractions of log2 tried for a component */
 #define SWEEPS 4
 #define F_MAX 40
-#define POLY_BITS 2  /* of x beyond those of a result */
-#define POLY_DROP 30 /* more than so many bits are dropped in an exchange of their own: the ring would not hold them */
+#define POLY_BITS 1   /* of x beyond those of a result */
+#define POLY_K_MAX 58 /* of a result */
+#define WINDOW_LIFT_MOST 6 /* of a channel's window, below k */
+#define SIGN_BITS_LEAST 5
+#define SIGN_BITS_MOST 9 /* that a table can decide */
 
 sotto_calibration sotto_calibration_default(void)
 {
-    return (sotto_calibration){.weight_bits = 8, .value_bits = 8, .input_bits = 9, .sign_bits = 8, .margin = 1.5, .method = SOTTO_RANGE_MAX,
+    return (sotto_calibration){.weight_bits = 8, .value_bits = 10, .input_bits = 9, .sign_bits = 0, .sign_noise = 8.0, .margin = 1.5, .method = SOTTO_RANGE_MAX,
                                .share = 0.9999, .equalise = 1, .threads = 0};
 }
 
 static int check_options(const sotto_calibration *o)
 {
     if (o->weight_bits < 2 || o->weight_bits > 16 || o->value_bits < 2 || o->value_bits > 16 || o->input_bits < 2 || o->input_bits > 16 ||
-        o->sign_bits < 2 || o->sign_bits > 49 || !(o->margin >= 0.01) || !(o->margin <= 1024.0) || !(o->share > 0.0) || !(o->share <= 1.0) ||
+        o->sign_bits == 1 || o->sign_bits > 49 || !(o->sign_noise > 0.0) || !(o->sign_noise <= 1e6) || !(o->margin >= 0.01) || !(o->margin <= 1024.0) || !(o->share > 0.0) || !(o->share <= 1.0) ||
         o->method > SOTTO_RANGE_MSE) {
-        return sotto_fail(SOTTO_ERR_ARG, "calibration: weight, value and input bits 2 to 16, sign bits 2 to 49, margin 0.01 to 1024, a method's share above 0 "
+        return sotto_fail(SOTTO_ERR_ARG, "calibration: weight, value and input bits 2 to 16, sign bits 0 or 2 to 49, sign noise above 0 and at most 1e6, margin 0.01 to 1024, a method's share above 0 "
                                          "and at most 1");
     }
     return SOTTO_OK;
@@ -44,6 +48,18 @@ typedef struct planner {
     uint32_t *component;   /* per node: the first node of its component */
 } planner;
 
+static void drop_windows(sotto_node *n)
+{
+    sotto_free(n->windows);
+    n->windows = NULL;
+}
+
+static void drop_plan(sotto_node *n)
+{
+    memset(&n->plan, 0, sizeof n->plan);
+    drop_windows(n);
+}
+
 static const sotto_channel_stats *channels(const planner *p, size_t node)
 {
     return p->o->channel + p->o->first[node];
@@ -58,14 +74,40 @@ static double magnitude(const planner *p, size_t node)
     return most;
 }
 
-/* The largest magnitude of what the signs of a node are taken of: differences within a channel for a maximum, y - T as well for a clip. */
+/* The same without stray images (nn/plain/observe.h): what integers of few bits have to resolve. */
+static double typical_magnitude(const planner *p, size_t node)
+{
+    double most = 0.0;
+    for (size_t c = 0; c < p->m->nodes[node].shape.c; c++) {
+        most = fmax(most, channels(p, node)[c].most);
+    }
+    return most;
+}
+
+/* What a node reads in a channel. A patch that rounding decides the other way shows pixels that images may not have shown, so its range is that before the decision. */
+static const sotto_channel_stats *read_in(const planner *p, size_t node, size_t c)
+{
+    const uint32_t from = p->m->nodes[node].input[0];
+    const sotto_node *in = &p->m->nodes[from];
+    const int patch = in->op == SOTTO_OP_ACT && (in->units[c].block_h > 1 || in->units[c].block_w > 1);
+    return channels(p, patch ? in->input[0] : from) + c;
+}
+
+/* The largest magnitude of what the signs of a channel are taken of: differences for a maximum, y - T as well for a clip. */
+static double decided_in(const planner *p, size_t node, size_t c)
+{
+    const sotto_node *n = &p->m->nodes[node];
+    const sotto_channel_stats *x = read_in(p, node, c);
+    return n->op == SOTTO_OP_MAXPOOL ? x->high - x->low : fmax(fmax(-x->low, x->high), n->op == SOTTO_OP_CLIP ? n->tensor[0][c] - x->low : 0.0);
+}
+
+/* Of a node, which may read a flattened image. */
 static double decided(const planner *p, size_t node)
 {
     const sotto_node *n = &p->m->nodes[node];
-    const sotto_channel_stats *x = channels(p, n->input[0]);
     double most = n->op == SOTTO_OP_MAXPOOL ? 0.0 : magnitude(p, n->input[0]);
-    for (size_t c = 0; c < n->shape.c; c++) {
-        most = n->op == SOTTO_OP_CLIP ? fmax(most, n->tensor[0][c] - x[c].low) : n->op == SOTTO_OP_MAXPOOL ? fmax(most, x[c].high - x[c].low) : most;
+    for (size_t c = 0; (n->op == SOTTO_OP_CLIP || n->op == SOTTO_OP_MAXPOOL) && c < n->shape.c; c++) {
+        most = fmax(most, decided_in(p, node, c));
     }
     return most;
 }
@@ -240,6 +282,11 @@ static unsigned larger(unsigned a, unsigned b)
     return a > b ? a : b;
 }
 
+static unsigned least(unsigned a, unsigned b)
+{
+    return a < b ? a : b;
+}
+
 static int degree_of(const sotto_unit *u)
 {
     return u->kind == SOTTO_UNIT_CUBIC ? 3 : u->kind == SOTTO_UNIT_SQUARE ? 2 : 1;
@@ -258,41 +305,105 @@ static double top_coefficient(const sotto_node *n, double step)
     return most;
 }
 
-/* Integers of polynomials (nn/model/model.h): x with POLY_BITS more than a result keeps, coefficients of the highest powers with as many bits as weights. The
- * plan of the unit itself is there. */
-static void plan_polynomials(const planner *p, size_t at)
+static int node_degree(const sotto_node *n)
 {
-    sotto_node *n = &p->m->nodes[at];
-    sotto_node_plan *plan = &n->plan;
-    const double in = exp2(p->scale[n->input[0]]), before = magnitude(p, n->input[0]), most = fmax(before, magnitude(p, at));
     int degree = 1;
     for (uint32_t c = 0; c < n->shape.c; c++) {
         const int d = degree_of(&n->units[c]);
         degree = d > degree ? d : degree;
     }
-    if (degree == 1) {
+    return degree;
+}
+
+/* With x in steps of 2^f times those of what is read. most: the largest magnitude before and after. */
+static sotto_poly_plan_fields polynomial_plan(const planner *p, const sotto_node *n, double most, unsigned f)
+{
+    sotto_poly_plan_fields q = {.f = f, .bits = p->options->weight_bits < 24 ? p->options->weight_bits : 24, .exchange = 1};
+    const double step = exp2(p->scale[n->input[0]]) * ldexp(1.0, (int)f), top = top_coefficient(n, step);
+    while (q.bits < 24 && top > ldexp(1.0, (int)q.bits - 1) - 1.0) {
+        q.bits++;
+    }
+    const double room = top > 0.0 ? floor(log2((ldexp(1.0, (int)q.bits - 1) - 1.0) / top)) : 0.0;
+    q.shift = (unsigned)fmax(0.0, fmin(room, F_MAX));
+    const unsigned drop = n->plan.f + q.shift > f ? n->plan.f + q.shift - f : 0;
+    q.shift -= drop > F_MAX ? drop - F_MAX : 0;
+    q.k = bits_for(pow(fmax(p->options->margin, 1.0), node_degree(n)) * most / (step * ldexp(1.0, -(int)q.shift)));
+    return q;
+}
+
+/* Integers of polynomials (nn/model/model.h): x with POLY_BITS more than a result keeps of what typical images show, or with fewer where no ring would hold the result;
+ * coefficients of the highest powers with as many bits as weights; a truncation in an exchange of its own, in the narrower ring (nn/secure/network.h may choose the
+ * other). The plan of the unit itself is there. */
+static void plan_polynomials(const planner *p, size_t at)
+{
+    sotto_node *n = &p->m->nodes[at];
+    if (node_degree(n) == 1) {
         return;
     }
-    sotto_poly_plan_fields q = {.bits = p->options->weight_bits < 24 ? p->options->weight_bits : 24};
-    const unsigned wide = bits_for(before / in), keep = p->options->value_bits + POLY_BITS;
-    q.f = wide > keep + 1 ? wide - 1 - keep : 0;
-    for (;; q.f--) {
-        const double top = top_coefficient(n, in * ldexp(1.0, (int)q.f));
-        while (q.bits < 24 && top > ldexp(1.0, (int)q.bits - 1) - 1.0) {
-            q.bits++;
-        }
-        const double room = top > 0.0 ? floor(log2((ldexp(1.0, (int)q.bits - 1) - 1.0) / top)) : 0.0;
-        q.shift = (unsigned)fmax(0.0, fmin(room, F_MAX));
-        if (plan->f + q.shift >= q.f) {
-            break;
-        }
+    const double most = fmax(magnitude(p, n->input[0]), magnitude(p, at));
+    const unsigned wide = bits_for(typical_magnitude(p, n->input[0]) / exp2(p->scale[n->input[0]])), keep = p->options->value_bits + POLY_BITS;
+    sotto_poly_plan_fields q = polynomial_plan(p, n, most, wide > keep + 1 ? wide - 1 - keep : 0);
+    while (q.k > POLY_K_MAX && q.f < F_MAX) {
+        q = polynomial_plan(p, n, most, q.f + 1);
     }
-    const unsigned drop = plan->f + q.shift - q.f;
-    q.shift -= drop > F_MAX ? drop - F_MAX : 0;
-    q.k = bits_for(pow(fmax(p->options->margin, 1.0), degree) * most / (in * ldexp(1.0, (int)q.f - (int)q.shift)));
-    q.exchange = drop > POLY_DROP;
-    plan->poly = q;
+    while (n->plan.f + q.shift < q.f) {
+        q = polynomial_plan(p, n, most, q.f - 1);
+    }
+    n->plan.poly = q;
 }
+
+/* ---- signs ------------------------------------------------------------------------------------------------------------- */
+
+/* u as asked for, or the least of all. A difference reaches twice as far as a value, so one bit more decides to the same precision. */
+static unsigned first_sign_bits(const sotto_calibration *o, const sotto_node *n, unsigned k)
+{
+    const unsigned u = o->sign_bits == 0 ? SIGN_BITS_LEAST : o->sign_bits + (n->op == SOTTO_OP_MAXPOOL);
+    return least(u, k);
+}
+
+/* Whether a channel of the node is one of its input: not where that is a flattened image. */
+static int has_channels(const sotto_model *m, const sotto_node *n)
+{
+    const sotto_node *in = &m->nodes[n->input[0]];
+    return in->op == SOTTO_OP_FLATTEN ? 0 : sotto_op_is_unit(in->op) ? has_channels(m, in) : 1;
+}
+
+/* The windows of channels, where they differ from k. What images showed of a channel that is nearly silent says nothing about the noise of rounding that it will have: room for a few steps of the
+ * result stays. */
+static int plan_windows(planner *p, size_t at)
+{
+    sotto_node *n = &p->m->nodes[at];
+    const double in = exp2(p->scale[n->input[0]]);
+    int differ = 0;
+    if (n->plan.u == 0 || !has_channels(p->m, n)) {
+        return SOTTO_OK;
+    }
+    n->windows = sotto_calloc(n->shape.c, 1);
+    if (n->windows == NULL) {
+        return sotto_fail(SOTTO_ERR_MEMORY, "no memory for the windows of node %s", n->name);
+    }
+    for (size_t c = 0; c < n->shape.c; c++) {
+        const double bound = n->op == SOTTO_OP_CLIP ? (n->tensor[0][c] + exp2(p->scale[at])) / in : 0.0;
+        const unsigned w = bits_for(fmax(p->options->margin * decided_in(p, at, c) / in, bound));
+        n->windows[c] = (uint8_t)least(n->plan.k, larger(w, larger(n->plan.f + 3, n->plan.k - least(n->plan.k - 2, WINDOW_LIFT_MOST))));
+        differ |= n->windows[c] != n->plan.k;
+    }
+    if (!differ) {
+        drop_windows(n);
+    }
+    return SOTTO_OK;
+}
+
+/* What tables decide, until trials say what a layer needs. */
+static void raise_sign_bits(planner *p)
+{
+    for (size_t i = 0; i < p->m->node_count && p->options->sign_bits == 0; i++) {
+        sotto_node_plan *plan = &p->m->nodes[i].plan;
+        plan->u = plan->u > 0 ? least(SIGN_BITS_MOST, plan->k) : 0;
+    }
+}
+
+/* ---- the whole plan ---------------------------------------------------------------------------------------------------- */
 
 static void plan_node(planner *p, size_t at)
 {
@@ -310,27 +421,31 @@ static void plan_node(planner *p, size_t at)
         *plan = (sotto_node_plan){.present = 1, .f = (unsigned)fmin(f, F_MAX), .k = bits_for(o->margin * decided(p, at) / in)};
         plan->k = n->op == SOTTO_OP_CLIP ? larger(plan->k, bits_of_bound(n, in, exp2(p->scale[at]))) : plan->k;
         plan->k = larger(plan->k, plan->f + 2); /* a ring of k + 1 bits loses at most k - 1 */
-        plan->u = n->op == SOTTO_OP_IDENTITY ? 0 : o->sign_bits < plan->k ? o->sign_bits : plan->k;
+        plan->u = n->op == SOTTO_OP_IDENTITY ? 0 : first_sign_bits(o, n, plan->k);
         if (n->op == SOTTO_OP_ACT) {
             plan_polynomials(p, at);
         }
     } else if (n->op == SOTTO_OP_MAXPOOL) {
-        /* A difference reaches twice as far as a value, so one bit more decides to the same precision. */
         *plan = (sotto_node_plan){.present = 1, .k = bits_for(o->margin * decided(p, at) / in)};
-        plan->u = o->sign_bits + 1 < plan->k ? o->sign_bits + 1 : plan->k;
+        plan->u = first_sign_bits(o, n, plan->k);
     }
 }
 
-static void plan_all(planner *p)
+static int plan_all(planner *p)
 {
     const size_t last = p->m->node_count - 1;
     for (size_t i = 0; i <= last; i++) {
         plan_node(p, i);
+        const int status = plan_windows(p, i);
+        if (status != SOTTO_OK) {
+            return status;
+        }
     }
     sotto_node_plan *plan = &p->m->nodes[last].plan;
     const unsigned k = bits_for(p->options->margin * magnitude(p, last) / exp2(p->scale[last]));
     plan->present = 1;
     plan->k = k > plan->k ? k : plan->k; /* a maxpool has one already, of its differences */
+    return SOTTO_OK;
 }
 
 static int planner_new(planner *p, sotto_model *m, const sotto_observation *o, const sotto_calibration *options)
@@ -371,7 +486,7 @@ int sotto_plan(sotto_model *m, sotto_observation *o, const sotto_calibration *op
         return status;
     }
     for (size_t i = 0; i < m->node_count; i++) {
-        memset(&m->nodes[i].plan, 0, sizeof m->nodes[i].plan);
+        drop_plan(&m->nodes[i]);
     }
     status = planner_new(&p, m, o, options);
     if (status == SOTTO_OK) {
@@ -386,11 +501,16 @@ int sotto_plan(sotto_model *m, sotto_observation *o, const sotto_calibration *op
     if (status == SOTTO_OK) {
         set_free_scales(&p);
         choose_phases(&p);
-        plan_all(&p);
-        status = sotto_reach_tighten(m, options->sign_bits, report == NULL ? &unread : report);
+        status = plan_all(&p);
+    }
+    if (status == SOTTO_OK) {
+        status = sotto_reach_tighten(m, report == NULL ? &unread : report);
+    }
+    if (status == SOTTO_OK) {
+        raise_sign_bits(&p);
     }
     for (size_t i = 0; i < m->node_count && status != SOTTO_OK; i++) {
-        memset(&m->nodes[i].plan, 0, sizeof m->nodes[i].plan);
+        drop_plan(&m->nodes[i]);
     }
     planner_free(&p);
     return status;
@@ -407,6 +527,12 @@ int sotto_calibrate(sotto_model *m, const sotto_calibration *options, const uint
     if (status == SOTTO_OK) {
         status = sotto_plan(m, &o, options, NULL);
         sotto_observation_free(&o);
+    }
+    if (status == SOTTO_OK) {
+        status = sotto_plan_signs(m, options, images, count, progress, ctx);
+        for (size_t i = 0; i < m->node_count && status != SOTTO_OK; i++) {
+            drop_plan(&m->nodes[i]);
+        }
     }
     return status;
 }

@@ -9,6 +9,7 @@
 #define LOG_MAX 20.0 /* factors stay within e^-20 and e^20 */
 #define NO_WEIGHT (-80.0f)
 #define NEGLIGIBLE (-30.0) /* of exponents */
+#define POLY_SHARE 0.99    /* of the values of a polynomial, within what is called its range */
 
 typedef struct problem {
     const sotto_model *m;
@@ -21,6 +22,7 @@ typedef struct problem {
     double *gain;        /* per channel: A */
     float **most;        /* linear: out x in_c / groups, the largest magnitude of the weights between two channels */
     double *u, *slope, *momentum, *square; /* per channel, at its root: log g; descent */
+    double *factor, *share_in, *share_out; /* per channel of one layer, for a while (largest_weight) */
 } problem;
 
 /* ---- the graph, channel by channel ---------------------------------------------------------------------------------- */
@@ -147,43 +149,52 @@ static size_t first_in(const sotto_node *n, size_t out, size_t per)
     return n->op == SOTTO_OP_CONV ? out / (n->out / n->groups) * per : 0;
 }
 
-/* log of (|w_oc| g_c / g_o)^2; -inf for a weight of 0. */
-static double log_weight(const problem *p, size_t at, size_t o, size_t c)
+/* The largest (|w_oc| g_c / g_o)^2 of all (o, c), as its logarithm and in the norm of exponent `sharp`: log (sum of sharp-th powers)^(1 / sharp). Of that sum p->share_in and
+ * p->share_out get the parts of the channels that are read and made. -inf where all weights are 0. */
+static double largest_weight(const problem *p, size_t at, double sharp)
 {
     const sotto_node *n = &p->m->nodes[at], *in = &p->m->nodes[n->input[0]];
     const size_t per = fan(n, in);
-    const float w = p->most[at][o * per + c];
-    return w < NO_WEIGHT ? -INFINITY : 2.0 * ((double)w + log_factor(p, n->input[0], first_in(n, o, per) + c) - log_factor(p, at, o));
-}
-
-/* Its maximum over all (o, c), in the norm of exponent `sharp`: log (sum of sharp-th powers)^(1 / sharp). */
-static double largest_weight(const problem *p, size_t at, double sharp)
-{
-    const sotto_node *n = &p->m->nodes[at];
-    const size_t per = fan(n, &p->m->nodes[n->input[0]]);
-    double most = -INFINITY, sum = 0.0;
-    for (size_t i = 0; i < n->out * per; i++) {
-        most = fmax(most, log_weight(p, at, i / per, i % per));
+    double most = NO_WEIGHT, sum = 0.0;
+    for (size_t c = 0; c < in->shape.c; c++) {
+        p->factor[c] = log_factor(p, n->input[0], c);
+        p->share_in[c] = 0.0;
     }
-    for (size_t i = 0; most > -INFINITY && i < n->out * per; i++) {
-        const double z = sharp * (log_weight(p, at, i / per, i % per) - most);
-        sum += z > NEGLIGIBLE ? exp(z) : 0.0;
-    }
-    return most > -INFINITY ? most + log(sum) / sharp : most;
-}
-
-/* Slopes of `term` that go through that maximum. */
-static void largest_weight_slopes(const problem *p, size_t at, double sharp, double largest, double term)
-{
-    const sotto_node *n = &p->m->nodes[at];
-    const size_t per = fan(n, &p->m->nodes[n->input[0]]);
-    for (size_t i = 0; i < n->out * per; i++) {
-        const double z = sharp * (log_weight(p, at, i / per, i % per) - largest);
-        if (z > NEGLIGIBLE) {
-            add_slope(p, at, i / per, -2.0 * term * exp(z));
-            add_slope(p, n->input[0], first_in(n, i / per, per) + i % per, 2.0 * term * exp(z));
+    for (size_t o = 0; o < n->out; o++) { /* log_factor is within LOG_MAX: a weight of 0 stays below NO_WEIGHT */
+        const float *w = p->most[at] + o * per;
+        const double *factor = p->factor + first_in(n, o, per), below = log_factor(p, at, o);
+        for (size_t c = 0; c < per; c++) {
+            const double z = (double)w[c] + factor[c] - below;
+            most = z > most ? z : most;
         }
     }
+    if (most <= NO_WEIGHT) {
+        return -INFINITY;
+    }
+    const double floor = most + NEGLIGIBLE / (2.0 * sharp);
+    for (size_t o = 0; o < n->out; o++) {
+        const size_t first = first_in(n, o, per);
+        const float *w = p->most[at] + o * per;
+        const double *factor = p->factor + first, below = log_factor(p, at, o);
+        double own = 0.0;
+        for (size_t c = 0; c < per; c++) {
+            const double z = (double)w[c] + factor[c] - below;
+            if (z > floor) {
+                const double x = exp(2.0 * sharp * (z - most));
+                own += x;
+                p->share_in[first + c] += x;
+            }
+        }
+        p->share_out[o] = own;
+        sum += own;
+    }
+    for (size_t c = 0; c < in->shape.c; c++) {
+        p->share_in[c] /= sum;
+    }
+    for (size_t o = 0; o < n->out; o++) {
+        p->share_out[o] /= sum;
+    }
+    return 2.0 * most + log(sum) / sharp;
 }
 
 /* The term of a linear node's weights; with slopes when sharp is finite. */
@@ -219,8 +230,11 @@ static double weight_term(const problem *p, size_t at, double sharp, int slopes)
         }
     }
     const double term = exp(largest) * noise * p->weight_power;
-    if (slopes) {
-        largest_weight_slopes(p, at, sharp, largest, term);
+    for (size_t o = 0; slopes && o < n->out; o++) {
+        add_slope(p, at, o, -2.0 * term * p->share_out[o]);
+    }
+    for (size_t c = 0; slopes && c < in->shape.c; c++) {
+        add_slope(p, n->input[0], c, 2.0 * term * p->share_in[c]);
     }
     return term;
 }
@@ -317,6 +331,14 @@ static void even_out(problem *p, size_t at)
     }
 }
 
+/* Of the input or a unit. The values of a polynomial have a long tail, which the largest would leave to most of the bits. */
+static double range_of(const problem *p, size_t at, size_t c, const sotto_equalise_options *options)
+{
+    const unsigned kind = at == 0 ? SOTTO_UNIT_RELU : sotto_node_unit(&p->m->nodes[at], (uint32_t)c).kind;
+    const int tail = options->method == SOTTO_RANGE_MAX && (kind == SOTTO_UNIT_SQUARE || kind == SOTTO_UNIT_CUBIC);
+    return sotto_observe_range(p->o, at, c, tail ? SOTTO_RANGE_PERCENTILE : options->method, tail ? POLY_SHARE : options->share, options->value_bits);
+}
+
 /* What noise in each channel does to the logits, backwards; then the weights of channels within their layers. */
 static void measure(problem *p, const sotto_equalise_options *options)
 {
@@ -324,8 +346,7 @@ static void measure(problem *p, const sotto_equalise_options *options)
     const size_t last = m->node_count - 1;
     for (size_t i = 0; i < m->node_count; i++) {
         for (size_t c = 0; c < m->nodes[i].shape.c; c++) {
-            p->range[p->o->first[i] + c] = i == 0 || sotto_op_is_unit(m->nodes[i].op) ? sotto_observe_range(p->o, i, c, options->method, options->share, options->value_bits)
-                                                                                      : 0.0;
+            p->range[p->o->first[i] + c] = i == 0 || sotto_op_is_unit(m->nodes[i].op) ? range_of(p, i, c, options) : 0.0;
         }
     }
     for (size_t c = 0; c < m->nodes[last].shape.c; c++) {
@@ -344,7 +365,7 @@ static void problem_free(problem *p)
     for (size_t i = 0; p->most != NULL && i < p->m->node_count; i++) {
         sotto_free(p->most[i]);
     }
-    void *const all[] = {p->parent, p->fixed, p->group, p->range, p->gain, p->most, p->u, p->slope, p->momentum, p->square};
+    void *const all[] = {p->parent, p->fixed, p->group, p->range, p->gain, p->most, p->u, p->slope, p->momentum, p->square, p->factor, p->share_in, p->share_out};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         sotto_free(all[i]);
     }
@@ -360,7 +381,7 @@ static int problem_new(problem *p, const sotto_model *m, const sotto_observation
     p->group = sotto_calloc(m->node_count, sizeof *p->group);
     p->most = sotto_calloc(m->node_count, sizeof *p->most);
     int bad = p->parent == NULL || p->fixed == NULL || p->group == NULL || p->most == NULL;
-    double **const arrays[] = {&p->range, &p->gain, &p->u, &p->slope, &p->momentum, &p->square};
+    double **const arrays[] = {&p->range, &p->gain, &p->u, &p->slope, &p->momentum, &p->square, &p->factor, &p->share_in, &p->share_out};
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) {
         *arrays[i] = sotto_calloc(n, sizeof **arrays[i]);
         bad |= *arrays[i] == NULL;
@@ -459,7 +480,7 @@ static void apply(const problem *p, sotto_model *m, sotto_observation *o)
     for (size_t i = 0; i < o->channel_count; i++) {
         sotto_channel_stats *s = &o->channel[i];
         const double g = exp(-p->u[p->parent[i]]);
-        *s = (sotto_channel_stats){s->low * g, s->high * g, s->square * g * g, s->mean * g, s->bin_unit * g};
+        *s = (sotto_channel_stats){s->low * g, s->high * g, s->most * g, s->square * g * g, s->mean * g, s->bin_unit * g};
     }
 }
 

@@ -20,7 +20,7 @@
 
 typedef struct sotto_equalise_options {
     unsigned weight_bits, value_bits, input_bits;
-    sotto_range_method method; /* of the ranges R */
+    sotto_range_method method; /* of the ranges R; max stands for the percentile 0.99 where a channel is a polynomial */
     double share;
 } sotto_equalise_options;
 

@@ -84,24 +84,30 @@ static uint64_t outside(uint64_t y, unsigned k, int64_t low_margin, int64_t high
     return v < low_margin - bound || v >= bound - high_margin;
 }
 
-/* Where a sign is taken: half a step off both ends of k. */
-static uint64_t outside_sign(sotto_sign_window w, uint64_t y)
+/* Where a sign is taken: half a step off both ends of its window. */
+static uint64_t outside_sign(sotto_sign_window w, unsigned lift, uint64_t y)
 {
-    const int64_t half = w.j > 0 ? INT64_C(1) << (w.j - 1) : 0;
-    return outside(y, w.k, half, half);
+    int64_t low, high;
+    sotto_sign_range(w, lift, &low, &high);
+    return (int64_t)y < low || (int64_t)y > high;
 }
 
-/* The sign takes half a step off both ends of k, the carry of a truncation 2^f - 1 off the upper one where the ring is no wider than it must be. */
-static uint64_t outside_unit(const sotto_step_info *s, int sign, uint64_t y)
+/* The carry of a truncation takes 2^f - 1 off the upper end of k where the ring is no wider than it must be. */
+static uint64_t outside_truncation(const sotto_step_info *s, uint64_t y)
 {
-    const int64_t half = sign && s->sign_window.j > 0 ? INT64_C(1) << (s->sign_window.j - 1) : 0;
     const int64_t carry = sotto_truncation_widen(s->truncation) > 0 && s->truncation.l == s->k + 1 ? (INT64_C(1) << s->truncation.f) - 1 : 0;
-    return outside(y, s->k, half, half > carry ? half : carry);
+    return outside(y, s->k, 0, carry);
 }
 
-static int decide(sotto_sign_window w, unsigned l, uint64_t y, const uint64_t *c)
+static unsigned lift_of(const sotto_step_info *s, size_t decision)
 {
-    return c == NULL ? centre(y, l) >= 0 : (int)sotto_sign_reference(w, y, *c);
+    return s->lift == NULL ? 0 : s->lift[decision];
+}
+
+/* c NULL: exactly. Both shares are shifted, and with them their sum. */
+static int decide(sotto_sign_window w, unsigned lift, unsigned l, uint64_t y, const uint64_t *c)
+{
+    return c == NULL ? centre(y, l) >= 0 : (int)sotto_sign_reference(w, y << lift, *c << lift);
 }
 
 /* Units that are all alike. out = sign ? truncation of x : 0 for relu, truncation alone for identity; share NULL: plain. */
@@ -111,9 +117,9 @@ static uint64_t units(const sotto_step_info *s, uint64_t *out, const uint64_t *x
     uint64_t wraps = 0;
     for (size_t i = 0; i < s->units; i++) {
         const uint64_t y = sotto_low_bits(x[i], t.l), own = share == NULL ? 0 : sotto_low_bits(share[i], t.l), *c = share == NULL ? NULL : &own;
-        const int kept = !s->sign || decide(s->sign_window, t.l, y, c);
+        const int kept = !s->sign || decide(s->sign_window, lift_of(s, i), t.l, y, c);
         out[i] = kept ? (uint64_t)shift_down(t, y, c) : 0;
-        wraps += outside_unit(s, s->sign, x[i]);
+        wraps += outside_truncation(s, x[i]) | (s->sign && outside_sign(s->sign_window, lift_of(s, i), x[i]));
     }
     return wraps;
 }
@@ -127,9 +133,10 @@ static uint64_t clips(const sotto_step_info *s, const int64_t *bound, uint64_t *
     for (size_t i = 0; i < s->units; i++) {
         const uint64_t most = (uint64_t)bound[i / area], y = sotto_low_bits(x[i], t.l), own = share == NULL ? 0 : sotto_low_bits(share[i], t.l);
         const uint64_t *c = share == NULL ? NULL : &own;
-        const int b = decide(s->sign_window, t.l, y, c), b2 = decide(s->sign_window, t.l, sotto_low_bits(y - most, t.l), c);
+        const unsigned lift = lift_of(s, i);
+        const int b = decide(s->sign_window, lift, t.l, y, c), b2 = decide(s->sign_window, lift, t.l, sotto_low_bits(y - most, t.l), c);
         out[i] = (b != b2 ? (uint64_t)shift_down(t, y, c) : 0) + (b2 ? most >> t.f : 0);
-        wraps += outside_unit(s, 1, x[i]) | outside_sign(s->sign_window, x[i] - most);
+        wraps += outside_truncation(s, x[i]) | outside_sign(s->sign_window, lift, x[i]) | outside_sign(s->sign_window, lift, x[i] - most);
     }
     return wraps;
 }
@@ -149,16 +156,16 @@ static uint64_t mixed(const sotto_step_info *s, uint64_t *out, const uint64_t *x
     }
     for (size_t d = 0; d < s->decisions; d++) {
         const sotto_sign_window w = {s->sign_window.k + s->patch_bits[d], s->sign_window.j + s->patch_bits[d]};
-        wraps += s->patch_bits[d] > 0 ? outside_sign(w, sum[d]) : 0;
+        wraps += outside_sign(w, lift_of(s, d), sum[d]);
         /* A sum of 0 keeps nothing, or zeros: either is 0 unless its pixels cancel; the sign bit says positive. */
-        sum[d] = (uint64_t)decide(w, t.l, sotto_low_bits(sum[d], t.l), share == NULL ? NULL : &sum_share[d]);
+        sum[d] = (uint64_t)decide(w, lift_of(s, d), t.l, sotto_low_bits(sum[d], t.l), share == NULL ? NULL : &sum_share[d]);
     }
     for (size_t i = 0; i < s->words; i++) {
         const uint64_t own = share == NULL ? 0 : sotto_low_bits(share[i], t.l);
         const uint32_t d = s->decision[i];
-        const int alone = d < SOTTO_DECISION_ZERO && s->patch_bits[d] == 0, kept = d == SOTTO_DECISION_PASS || (d != SOTTO_DECISION_ZERO && sum[d]);
+        const int kept = d == SOTTO_DECISION_PASS || (d != SOTTO_DECISION_ZERO && sum[d]);
         out[i] = kept ? (uint64_t)shift_down(t, sotto_low_bits(x[i], t.l), share == NULL ? NULL : &own) : 0;
-        wraps += d != SOTTO_DECISION_ZERO && outside_unit(s, alone, x[i]);
+        wraps += d != SOTTO_DECISION_ZERO && outside_truncation(s, x[i]);
     }
     return wraps;
 }
@@ -195,7 +202,7 @@ static void poly(const sotto_step_info *s, const int64_t *terms, uint64_t *out, 
     }
 }
 
-static void linear(const sotto_fixed_run *run, const sotto_step_info *s, size_t at, uint64_t *out, const uint64_t *x)
+static void bias(const sotto_fixed_run *run, const sotto_step_info *s, size_t at, uint64_t *out)
 {
     const size_t area = (size_t)s->shape.h * s->shape.w;
     for (uint32_t c = 0; c < s->shape.c; c++) {
@@ -203,7 +210,15 @@ static void linear(const sotto_fixed_run *run, const sotto_step_info *s, size_t 
             out[c * area + i] = (uint64_t)run->w->bias[at][c];
         }
     }
-    sotto_linear_apply(out, &s->linear, run->w->weights[at], x);
+}
+
+static void linear(const sotto_fixed_run *run, const sotto_step_info *s, size_t at, uint64_t *out, const uint64_t *x, int fast)
+{
+    bias(run, s, at, out);
+    if (!fast || sotto_linear_infer(out, &s->linear, s->l, run->w->weights[at], x, NULL) != SOTTO_OK) {
+        bias(run, s, at, out); /* the fast loops may lack memory; these need none */
+        sotto_linear_apply(out, &s->linear, run->w->weights[at], x);
+    }
 }
 
 void sotto_fixed_infer(sotto_fixed_run *run, int64_t *logits, const int64_t *x, const sotto_fixed_options *options, uint64_t *wraps)
@@ -225,7 +240,7 @@ void sotto_fixed_infer(sotto_fixed_run *run, int64_t *logits, const int64_t *x, 
             memcpy(out, x, s->words * sizeof *out);
             break;
         case SOTTO_STEP_LINEAR:
-            linear(run, s, at, out, in);
+            linear(run, s, at, out, in, options->fast);
             break;
         case SOTTO_STEP_ADD:
         case SOTTO_STEP_CONCAT:

@@ -14,6 +14,9 @@ typedef struct sotto_fixed_options {
     /* Called after each step with its value, centred: words integers in [-2^(l-1), 2^(l-1)). May be NULL. */
     void (*seen)(void *ctx, size_t step, const int64_t *value, size_t words);
     void *ctx;
+    /* Linear steps by the vector loops of sotto_linear_infer, reduced to their rings: the same logits ten times sooner, but wraps are not counted. Not for checks of the
+     * protocol, which runs on those loops itself. */
+    int fast;
 } sotto_fixed_options;
 
 typedef struct sotto_fixed_run sotto_fixed_run;

@@ -17,6 +17,7 @@ typedef struct layer {
     size_t weight_count;
     const int64_t *poly;    /* POLY: coefficients, the program's */
     int32_t *bound;         /* clip: per channel, zero-padded */
+    int32_t *range[4];      /* UNIT, MAX: per channel, zero-padded: the ranges of sotto_narrow_unit in their order */
     int64_t most_bound;
 } layer;
 
@@ -154,6 +155,35 @@ static int linear_new(sotto_narrow *n, size_t at, const sotto_program_weights *w
     return SOTTO_OK;
 }
 
+static int32_t narrowed(int64_t x)
+{
+    return x < INT32_MIN ? INT32_MIN : x > INT32_MAX ? INT32_MAX : (int32_t)x;
+}
+
+/* As outside_truncation and outside_sign of fixed.c say it; an end beyond 32 bits is never passed. In a mixed layer of the truncation alone: signs are another matter there. */
+static int ranges_new(layer *l, const sotto_step_info *s)
+{
+    const size_t lanes = padded(s->shape.c), area = area_of(s);
+    const int64_t end = INT64_C(1) << (s->k - 1);
+    const int64_t carry = sotto_truncation_widen(s->truncation) > 0 && s->truncation.l == s->k + 1 ? (INT64_C(1) << s->truncation.f) - 1 : 0;
+    for (unsigned i = 0; i < 4; i++) {
+        l->range[i] = sotto_calloc(lanes, sizeof *l->range[i]);
+        if (l->range[i] == NULL) {
+            return sotto_fail(SOTTO_ERR_MEMORY, "no memory for the ranges of a step");
+        }
+    }
+    for (size_t c = 0; c < s->shape.c; c++) {
+        int64_t low = -end, high = end - 1;
+        if (s->sign && s->decision == NULL) {
+            sotto_sign_range(s->sign_window, s->lift == NULL ? 0 : s->lift[c * area], &low, &high);
+        }
+        l->range[0][c] = l->range[2][c] = narrowed(low);
+        l->range[1][c] = narrowed(high < end - 1 - carry ? high : end - 1 - carry);
+        l->range[3][c] = narrowed(high);
+    }
+    return SOTTO_OK;
+}
+
 static int step_new(sotto_narrow *n, size_t at, const sotto_program_weights *w)
 {
     const sotto_step_info *s = &n->p->steps[at];
@@ -173,6 +203,12 @@ static int step_new(sotto_narrow *n, size_t at, const sotto_program_weights *w)
         for (size_t i = 0; i < s->shape.c; i++) {
             l->most_bound = w->bound[at][i] > l->most_bound ? w->bound[at][i] : l->most_bound;
             l->bound[i] = l->most_bound < FITS ? (int32_t)w->bound[at][i] : 0;
+        }
+    }
+    if (s->op == SOTTO_STEP_UNIT || s->op == SOTTO_STEP_MAX) {
+        const int status = ranges_new(l, s);
+        if (status != SOTTO_OK) {
+            return status;
         }
     }
     l->poly = w->poly[at];
@@ -224,6 +260,9 @@ void sotto_narrow_free(sotto_narrow *n)
             sotto_free_secret(n->layers[i].conv.weights, n->layers[i].weight_count, sizeof(int16_t));
             sotto_free_secret(n->layers[i].conv.bias, n->layers[i].conv.lanes, sizeof(int32_t));
             sotto_free_secret(n->layers[i].bound, padded(n->p->steps[i].shape.c), sizeof(int32_t));
+            for (unsigned k = 0; k < 4; k++) {
+                sotto_free(n->layers[i].range[k]);
+            }
         }
         if (n->value != NULL) {
             sotto_free_secret(n->value[i], stored(&n->p->steps[i]), sizeof **n->value);
@@ -334,23 +373,10 @@ static int linear(sotto_narrow *n, size_t at)
     return 1;
 }
 
-static int32_t narrowed(int64_t x)
+static sotto_narrow_unit unit_of(const layer *l, const sotto_step_info *s)
 {
-    return x < INT32_MIN ? INT32_MIN : x > INT32_MAX ? INT32_MAX : (int32_t)x;
-}
-
-/* As outside_unit and outside_sign of fixed.c say it; an end beyond 32 bits is never passed. */
-static sotto_narrow_unit unit_of(const sotto_step_info *s, int sign)
-{
-    const int64_t half = sign && s->sign_window.j > 0 ? INT64_C(1) << (s->sign_window.j - 1) : 0, end = INT64_C(1) << (s->k - 1);
-    const int64_t carry = sotto_truncation_widen(s->truncation) > 0 && s->truncation.l == s->k + 1 ? (INT64_C(1) << s->truncation.f) - 1 : 0;
-    return (sotto_narrow_unit){.ring = s->truncation.l < 32 ? 32 - s->truncation.l : 0,
-                               .f = s->truncation.f,
-                               .sign = sign,
-                               .low = narrowed(half - end),
-                               .high = narrowed(end - 1 - (half > carry ? half : carry)),
-                               .low_clip = narrowed(half - end),
-                               .high_clip = narrowed(end - 1 - half)};
+    return (sotto_narrow_unit){.ring = s->truncation.l < 32 ? 32 - s->truncation.l : 0, .f = s->truncation.f, .sign = s->sign, .lanes = padded(s->shape.c),
+                               .low = l->range[0], .high = l->range[1], .low_clip = l->range[2], .high_clip = l->range[3]};
 }
 
 static int32_t reduced(int32_t x, unsigned ring)
@@ -359,10 +385,9 @@ static int32_t reduced(int32_t x, unsigned ring)
 }
 
 /* Values of several kinds; in the order of the program's words, so that patches find their pixels. */
-static uint64_t mixed(sotto_narrow *n, const sotto_step_info *s, int32_t *out, const int32_t *x)
+static uint64_t mixed(sotto_narrow *n, const sotto_step_info *s, const sotto_narrow_unit *u, int32_t *out, const int32_t *x)
 {
     const size_t area = area_of(s), lanes = padded(s->shape.c);
-    const sotto_narrow_unit single = unit_of(s, 1), passed = unit_of(s, 0);
     uint64_t wraps = 0;
     memset(n->sums, 0, s->decisions * sizeof *n->sums);
     for (size_t i = 0; i < s->words; i++) {
@@ -371,19 +396,18 @@ static uint64_t mixed(sotto_narrow *n, const sotto_step_info *s, int32_t *out, c
         }
     }
     for (size_t d = 0; d < s->decisions; d++) {
-        const int64_t half = s->sign_window.j + s->patch_bits[d] > 0 ? INT64_C(1) << (s->sign_window.j + s->patch_bits[d] - 1) : 0;
-        const int64_t end = INT64_C(1) << (s->k + s->patch_bits[d] - 1);
-        wraps += s->patch_bits[d] > 0 && (n->sums[d] < half - end || n->sums[d] >= end - half);
-        n->sums[d] = reduced(n->sums[d], single.ring) >= 0;
+        int64_t low, high;
+        sotto_sign_range((sotto_sign_window){s->sign_window.k + s->patch_bits[d], s->sign_window.j + s->patch_bits[d]}, s->lift == NULL ? 0 : s->lift[d], &low, &high);
+        wraps += n->sums[d] < low || n->sums[d] > high;
+        n->sums[d] = reduced(n->sums[d], u->ring) >= 0;
     }
     for (size_t i = 0; i < s->words; i++) {
         const uint32_t d = s->decision[i];
         const size_t to = i % area * lanes + i / area;
-        const sotto_narrow_unit *u = d < SOTTO_DECISION_ZERO && s->patch_bits[d] == 0 ? &single : &passed;
         const int32_t half = u->f > 0 ? 1 << (u->f - 1) : 0;
         const int kept = d == SOTTO_DECISION_PASS || (d != SOTTO_DECISION_ZERO && n->sums[d]);
         out[to] = kept ? (reduced(x[to], u->ring) + half) >> u->f : 0;
-        wraps += d != SOTTO_DECISION_ZERO && (x[to] < u->low || x[to] > u->high);
+        wraps += d != SOTTO_DECISION_ZERO && (x[to] < u->low[i / area] || x[to] > u->high[i / area]);
     }
     return wraps;
 }
@@ -397,7 +421,7 @@ static int unit(sotto_narrow *n, size_t at, uint64_t *wraps)
 {
     const sotto_step_info *s = &n->p->steps[at];
     const layer *l = &n->layers[at];
-    const sotto_narrow_unit u = unit_of(s, s->sign);
+    const sotto_narrow_unit u = unit_of(l, s);
     const int32_t *x = n->value[s->in[0]];
     unsigned patch = 0;
     for (size_t d = 0; s->decision != NULL && d < s->decisions; d++) {
@@ -407,16 +431,16 @@ static int unit(sotto_narrow *n, size_t at, uint64_t *wraps)
         return 0;
     }
     n->most[at] = (least(n->most[s->in[0]] + l->most_bound, INT64_C(1) << (s->truncation.l - 1)) >> s->truncation.f) + 1;
-    *wraps += s->clip               ? n->kernels->clip(&u, l->bound, padded(s->shape.c), n->value[at], x, area_of(s))
-              : s->decision == NULL ? n->kernels->unit(&u, n->value[at], x, stored(s))
-                                    : mixed(n, s, n->value[at], x);
+    *wraps += s->clip               ? n->kernels->clip(&u, l->bound, n->value[at], x, area_of(s))
+              : s->decision == NULL ? n->kernels->unit(&u, n->value[at], x, area_of(s))
+                                    : mixed(n, s, &u, n->value[at], x);
     return 1;
 }
 
 static int maximum(sotto_narrow *n, size_t at, uint64_t *wraps)
 {
     const sotto_step_info *s = &n->p->steps[at], *from = &n->p->steps[s->in[0]];
-    const sotto_narrow_unit u = unit_of(s, 1);
+    const sotto_narrow_unit u = unit_of(&n->layers[at], s);
     const size_t array = area_of(s) * padded(s->shape.c), pairs = from->ways / 2;
     const int32_t *x = n->value[s->in[0]];
     if (!bounded(n, s->in[0], FITS / 3)) {
@@ -424,7 +448,7 @@ static int maximum(sotto_narrow *n, size_t at, uint64_t *wraps)
     }
     n->most[at] = 3 * n->most[s->in[0]];
     for (size_t i = 0; i < pairs; i++) {
-        *wraps += n->kernels->max(&u, n->value[at] + i * array, x + 2 * i * array, x + (2 * i + 1) * array, array);
+        *wraps += n->kernels->max(&u, n->value[at] + i * array, x + 2 * i * array, x + (2 * i + 1) * array, area_of(s));
     }
     if (s->ways > pairs) {
         memcpy(n->value[at] + pairs * array, x + 2 * pairs * array, array * sizeof *x);

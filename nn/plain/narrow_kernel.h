@@ -20,24 +20,25 @@ typedef struct sotto_narrow_conv {
     int32_t *bias;   /* lanes */
 } sotto_narrow_conv;
 
-/* y / 2^f for y >= 0 or sign = 0, else 0. What lies outside [low, high] is counted. */
+/* y / 2^f for y >= 0 or sign = 0, else 0. What lies outside [low, high] of its channel is counted. */
 typedef struct sotto_narrow_unit {
     unsigned ring;    /* 32 less the bits of the ring that y is reduced to; 0 for wider ones */
     unsigned f;       /* at most 30 */
     int sign;
-    int32_t low, high;
-    int32_t low_clip, high_clip; /* clip: the same for y less the bound */
+    size_t lanes;     /* channels, rounded up to a block */
+    const int32_t *low, *high;           /* lanes each */
+    const int32_t *low_clip, *high_clip; /* clip: the same for y less the bound */
 } sotto_narrow_unit;
 
 typedef struct sotto_narrow_kernels {
     sotto_tier tier;
     void (*conv)(const sotto_narrow_conv *c, int32_t *out, const int16_t *x);
     void (*depthwise)(const sotto_narrow_conv *c, int32_t *out, const int16_t *x);
-    uint64_t (*unit)(const sotto_narrow_unit *u, int32_t *out, const int32_t *x, size_t count);
-    /* bound: one for each of `lanes` channels, repeated over `pixels`. */
-    uint64_t (*clip)(const sotto_narrow_unit *u, const int32_t *bound, size_t lanes, int32_t *out, const int32_t *x, size_t pixels);
+    uint64_t (*unit)(const sotto_narrow_unit *u, int32_t *out, const int32_t *x, size_t pixels);
+    /* bound: one for each of the channels. */
+    uint64_t (*clip)(const sotto_narrow_unit *u, const int32_t *bound, int32_t *out, const int32_t *x, size_t pixels);
     /* out = y + (x >= y ? x - y : 0), differences reduced to the ring and counted as by unit. */
-    uint64_t (*max)(const sotto_narrow_unit *u, int32_t *out, const int32_t *x, const int32_t *y, size_t count);
+    uint64_t (*max)(const sotto_narrow_unit *u, int32_t *out, const int32_t *x, const int32_t *y, size_t pixels);
     void (*add)(int32_t *out, const int32_t *x, unsigned shift_x, const int32_t *y, unsigned shift_y, size_t count);
     /* out = (x >> shift) & mask. */
     void (*shorten)(int16_t *out, const int32_t *x, size_t count, unsigned shift, uint32_t mask);

@@ -83,43 +83,46 @@ static inline int32_t reduce(int32_t y, unsigned ring)
     return (int32_t)((uint32_t)y << ring) >> ring;
 }
 
-static uint64_t unit(const sotto_narrow_unit *u, int32_t *out, const int32_t *x, size_t count)
+static uint64_t unit(const sotto_narrow_unit *u, int32_t *out, const int32_t *x, size_t pixels)
 {
     const unsigned ring = u->ring, f = u->f;
-    const int32_t half = f > 0 ? 1 << (f - 1) : 0, low = u->low, high = u->high, least = u->sign ? 0 : INT32_MIN;
+    const int32_t half = f > 0 ? 1 << (f - 1) : 0, least = u->sign ? 0 : INT32_MIN;
     uint32_t outside = 0;
-    for (size_t i = 0; i < count; i++) {
-        const int32_t y = reduce(x[i], ring);
-        outside += (x[i] < low) | (x[i] > high);
-        out[i] = ((y > least ? y : least) + half) >> f; /* without a sign |y| < 2^30 is no INT32_MIN */
+    for (size_t p = 0; p < pixels; p++, x += u->lanes, out += u->lanes) {
+        for (size_t i = 0; i < u->lanes; i++) {
+            const int32_t y = reduce(x[i], ring);
+            outside += (x[i] < u->low[i]) | (x[i] > u->high[i]);
+            out[i] = ((y > least ? y : least) + half) >> f; /* without a sign |y| < 2^30 is no INT32_MIN */
+        }
     }
     return outside;
 }
 
-static uint64_t clip(const sotto_narrow_unit *u, const int32_t *bound, size_t lanes, int32_t *out, const int32_t *x, size_t pixels)
+static uint64_t clip(const sotto_narrow_unit *u, const int32_t *bound, int32_t *out, const int32_t *x, size_t pixels)
 {
     const unsigned ring = u->ring, f = u->f;
-    const int32_t half = f > 0 ? 1 << (f - 1) : 0, low = u->low, high = u->high, low_clip = u->low_clip, high_clip = u->high_clip;
+    const int32_t half = f > 0 ? 1 << (f - 1) : 0;
     uint32_t outside = 0;
-    for (size_t p = 0; p < pixels; p++, x += lanes, out += lanes) {
-        for (size_t i = 0; i < lanes; i++) {
+    for (size_t p = 0; p < pixels; p++, x += u->lanes, out += u->lanes) {
+        for (size_t i = 0; i < u->lanes; i++) {
             const int32_t y = reduce(x[i], ring), over = x[i] - bound[i], b = -(y >= 0), b2 = -(reduce(over, ring) >= 0);
-            outside += (x[i] < low) | (x[i] > high) | (over < low_clip) | (over > high_clip);
+            outside += (x[i] < u->low[i]) | (x[i] > u->high[i]) | (over < u->low_clip[i]) | (over > u->high_clip[i]);
             out[i] = (((y + half) >> f) & (b ^ b2)) + ((bound[i] >> f) & b2);
         }
     }
     return outside;
 }
 
-static uint64_t max(const sotto_narrow_unit *u, int32_t *out, const int32_t *x, const int32_t *y, size_t count)
+static uint64_t max(const sotto_narrow_unit *u, int32_t *out, const int32_t *x, const int32_t *y, size_t pixels)
 {
     const unsigned ring = u->ring;
-    const int32_t low = u->low, high = u->high;
     uint32_t outside = 0;
-    for (size_t i = 0; i < count; i++) {
-        const int32_t over = x[i] - y[i], gain = reduce(over, ring);
-        outside += (over < low) | (over > high);
-        out[i] = y[i] + (gain > 0 ? gain : 0);
+    for (size_t p = 0; p < pixels; p++, x += u->lanes, y += u->lanes, out += u->lanes) {
+        for (size_t i = 0; i < u->lanes; i++) {
+            const int32_t over = x[i] - y[i], gain = reduce(over, ring);
+            outside += (over < u->low[i]) | (over > u->high[i]);
+            out[i] = y[i] + (gain > 0 ? gain : 0);
+        }
     }
     return outside;
 }

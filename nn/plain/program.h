@@ -5,7 +5,8 @@
  * read it: a unit asks for k + 1 bits of the value it reads (nn/secure/step.h), a max stage and the output for k, a linear step for its own ring, an
  * addition, concatenation or sum for its own less the shift; a unit that decides by patches of up to 2^b pixels for k + b as well; one backward pass finds them. Sums, shifts,
  * paddings and gathers are local on shares. A layer with polynomials is three steps: UNIT into the ring of the result, POLY, UNIT; with an exchange for the last truncation one more
- * UNIT before it, which masks anew.
+ * UNIT before it, which masks anew. A maximum pool is GATHER and a tree of MAX, or this twice, along rows and along columns, where windows overlap so that it takes fewer
+ * comparisons.
  */
 #ifndef SOTTO_NN_PLAIN_PROGRAM_H
 #define SOTTO_NN_PLAIN_PROGRAM_H
@@ -21,7 +22,7 @@ typedef enum sotto_step_op {
     SOTTO_STEP_CONCAT, /* x << shift[0], then the channels of y << shift[1] */
     SOTTO_STEP_PAD,    /* zeros around the image, channels of zeros before and after */
     SOTTO_STEP_SUM,    /* sum over each pool window, padding zero; the divisor is in the scale */
-    SOTTO_STEP_GATHER, /* each pool window spread over `ways` arrays; a position in the padding repeats the nearest one inside */
+    SOTTO_STEP_GATHER, /* each window of a pass of a maximum pool spread over `ways` arrays; a position in the padding repeats the nearest one inside */
     SOTTO_STEP_MAX,    /* pairs of arrays (2i, 2i + 1) become y + relu(x - y); an odd last array is passed on */
     SOTTO_STEP_UNIT,   /* y / 2^f, kept or dropped by sign decisions: see sotto_step_info.decision, .clip */
     SOTTO_STEP_POLY    /* a polynomial of each channel, sotto_program_weights.poly: see sotto_step_info.degree */
@@ -58,6 +59,8 @@ typedef struct sotto_step_info {
      * channel, channels in order). Owned by the program. */
     uint32_t *decision;
     uint8_t *patch_bits; /* where decision: of each decision, b = ceil(log2(values summed)): its window is {k + b, j + b} */
+    uint8_t *lift;       /* where sign: of each decision (clip: of each pair), bits by which both parties shift their shares left before they decide, so that channels of smaller values
+                          * are decided as finely as others, in the same window; NULL: 0 everywhere. Owned by the program. */
     /* UNIT: out = (b xor b2) (y / 2^f) + b2 (T >> f) with b = [y >= 0], b2 = [y - T >= 0] in the same window, T the channel's bound
      * (sotto_program_weights.bound). decision is NULL then, and sign = 1. */
     int clip;

@@ -17,7 +17,6 @@ typedef struct reach {
     const sotto_program *p;
     const sotto_program_weights *w;
     interval **value; /* per step and channel */
-    unsigned sign_bits;
     sotto_calibration_report *report;
 } reach;
 
@@ -66,12 +65,11 @@ static void linear(const reach *r, size_t at)
     }
 }
 
-/* The smallest k with room for x, half a step at both ends where signs are taken and the carry of a truncation. */
-static unsigned bits_for(const reach *r, interval x, int sign, unsigned extra, unsigned f)
+/* The smallest k with room for x, half a step at both ends where signs of u bits are taken (else u = 0) and the carry of a truncation. */
+static unsigned bits_for(interval x, unsigned u, unsigned f)
 {
     for (unsigned k = 2; k < 50; k++) {
-        const unsigned u = r->sign_bits + extra < k ? r->sign_bits + extra : k;
-        const double end = ldexp(1.0, (int)k - 1), half = sign && k > u ? ldexp(1.0, (int)(k - u) - 1) : 0.0, carry = ldexp(1.0, (int)f) - 1.0;
+        const double end = ldexp(1.0, (int)k - 1), half = u > 0 && k > u ? ldexp(1.0, (int)(k - u) - 1) : 0.0, carry = ldexp(1.0, (int)f) - 1.0;
         if (k > f + 1 && x.low >= half - end && x.high < end - fmax(half, carry)) {
             return k;
         }
@@ -80,15 +78,30 @@ static unsigned bits_for(const reach *r, interval x, int sign, unsigned extra, u
 }
 
 /* Lowers k of a unit, max or output to `need`; returns whether it holds whatever the image. */
-static int tighten(const reach *r, size_t node, unsigned need, unsigned extra)
+static int tighten(const reach *r, size_t node, unsigned need)
 {
-    sotto_node_plan *plan = &r->m->nodes[node].plan;
-    const int never = need <= plan->k;
-    if (need < plan->k) {
-        const unsigned u = r->sign_bits + extra;
-        plan->k = need;
-        plan->u = plan->u == 0 ? 0 : u < need ? u : need;
+    sotto_node *n = &r->m->nodes[node];
+    const int never = need <= n->plan.k;
+    if (need < n->plan.k) {
+        n->plan.k = need;
+        n->plan.u = n->plan.u < need ? n->plan.u : need;
+        for (uint32_t c = 0; n->windows != NULL && c < n->shape.c; c++) {
+            n->windows[c] = (uint8_t)(n->windows[c] < need ? n->windows[c] : need);
+        }
     }
+    return never;
+}
+
+/* The same for the window of a channel. */
+static int tighten_window(const reach *r, size_t node, uint32_t c, interval x)
+{
+    sotto_node *n = &r->m->nodes[node];
+    if (n->windows == NULL) {
+        return 1;
+    }
+    const unsigned need = bits_for(x, n->plan.u, 0);
+    const int never = need <= n->windows[c];
+    n->windows[c] = (uint8_t)(never ? need : n->windows[c]);
     return never;
 }
 
@@ -103,18 +116,20 @@ static void unit(const reach *r, size_t at)
     const sotto_step_info *s = &r->p->steps[at];
     const sotto_node *n = &r->m->nodes[s->node];
     interval all = {0.0, 0.0};
+    uint32_t held = 0; /* channels that cannot leave their windows */
     for (uint32_t c = 0; c < s->shape.c; c++) {
-        const interval x = from_channel(r, s, 0, c);
-        all = join(all, x);
+        interval x = from_channel(r, s, 0, c);
         if (s->clip) {
             const double most = (double)r->w->bound[at][c]; /* has to fit itself */
-            all = join(all, (interval){x.low - most, fmax(x.high - most, most)});
+            x = join(x, (interval){x.low - most, fmax(x.high - most, most)});
         }
+        all = join(all, x);
+        held += !s->sign || tighten_window(r, s->node, c, x);
     }
     const int own = s->k == n->plan.k && r->p->steps[s->in[0]].node != s->node; /* not what follows a polynomial */
-    const int never = own ? tighten(r, s->node, bits_for(r, all, s->sign, 0, s->truncation.f), 0) : bits_for(r, all, 0, 0, s->truncation.f) <= s->k;
+    const int never = own ? tighten(r, s->node, bits_for(all, s->sign ? n->plan.u : 0, s->truncation.f)) : bits_for(all, 0, s->truncation.f) <= s->k;
     r->report->units += s->units;
-    r->report->never += never ? s->units : 0;
+    r->report->never += never ? s->units / s->shape.c * held : 0;
     for (uint32_t c = 0; c < s->shape.c; c++) {
         const interval y = clamp(from_channel(r, s, 0, c), own ? n->plan.k : s->k);
         const sotto_unit kind = sotto_node_unit(n, c);
@@ -123,7 +138,7 @@ static void unit(const reach *r, size_t at)
         /* A result may be rounded up by one; a sign within half a step may be wrong. */
         *out = (interval){floor(ldexp(y.low, -(int)s->truncation.f)), ceil(ldexp(y.high, -(int)s->truncation.f))};
         if (!passes) {
-            const double half = s->sign_window.j > 0 ? ldexp(1.0, (int)s->sign_window.j - (int)s->truncation.f) : 0.0;
+            const double half = s->sign_window.j > 0 ? ldexp(1.0, (int)s->sign_window.j - (int)s->truncation.f) : 0.0; /* of the widest window */
             out->low = kind.kind == SOTTO_UNIT_ZERO ? 0.0 : fmax(out->low, -ceil(half));
             out->high = kind.kind == SOTTO_UNIT_ZERO ? 0.0 : fmax(out->high, 0.0);
         }
@@ -138,21 +153,25 @@ static void unit(const reach *r, size_t at)
 static void max(const reach *r, size_t at)
 {
     const sotto_step_info *s = &r->p->steps[at];
+    const unsigned u = r->m->nodes[s->node].plan.u;
+    const int last = at == r->p->step_of[s->node]; /* all stages read the same range and share one k */
     interval all = {0.0, 0.0};
+    uint32_t held = 0;
     for (uint32_t c = 0; c < s->shape.c; c++) {
-        const interval x = r->value[s->in[0]][c];
-        all = join(all, (interval){x.low - x.high, x.high - x.low});
+        const interval x = r->value[s->in[0]][c], difference = {x.low - x.high, x.high - x.low};
+        all = join(all, difference);
         r->value[at][c] = x;
+        held += r->m->nodes[s->node].windows == NULL || (last ? tighten_window(r, s->node, c, difference) : bits_for(difference, u, 0) <= r->m->nodes[s->node].windows[c]);
     }
     r->report->units += s->units;
-    r->report->never += bits_for(r, all, 1, 1, 0) <= r->m->nodes[s->node].plan.k ? s->units : 0;
+    r->report->never += bits_for(all, u, 0) <= r->m->nodes[s->node].plan.k ? s->units / s->shape.c * held : 0;
     if (at + 1 == r->p->step_count) { /* then k is that of the output as well */
         for (uint32_t c = 0; c < s->shape.c; c++) {
             all = join(all, r->value[at][c]);
         }
     }
-    if (at == r->p->step_of[s->node]) { /* all stages read the same range and share one k */
-        (void)tighten(r, s->node, bits_for(r, all, 1, 1, 0), 1);
+    if (last) {
+        (void)tighten(r, s->node, bits_for(all, u, 0));
     }
 }
 
@@ -250,14 +269,14 @@ static void output(const reach *r)
     }
     const int maximum = s->op == SOTTO_STEP_MAX; /* its k bounds differences as well */
     r->report->units += s->words;
-    r->report->never += !maximum && tighten(r, s->node, bits_for(r, all, 0, 0, 0), 0) ? s->words : 0;
+    r->report->never += !maximum && tighten(r, s->node, bits_for(all, 0, 0)) ? s->words : 0;
 }
 
-int sotto_reach_tighten(sotto_model *m, unsigned sign_bits, sotto_calibration_report *report)
+int sotto_reach_tighten(sotto_model *m, sotto_calibration_report *report)
 {
     sotto_program p;
     sotto_program_weights w = {0};
-    reach r = {m, &p, &w, NULL, sign_bits, report};
+    reach r = {m, &p, &w, NULL, report};
     *report = (sotto_calibration_report){0};
     int status = sotto_program_new(&p, m);
     if (status != SOTTO_OK) {
@@ -295,20 +314,14 @@ done:
 int sotto_plan_report(const sotto_model *m, sotto_calibration_report *report)
 {
     sotto_model copy;
-    unsigned least = 50;
     *report = (sotto_calibration_report){0};
     if (!sotto_model_has_weights(m)) {
         return sotto_fail(SOTTO_ERR_ARG, "what values can reach depends on the weights, which are not there");
     }
     int status = sotto_model_copy(&copy, m);
-    if (status != SOTTO_OK) {
-        return status;
+    if (status == SOTTO_OK) {
+        status = sotto_reach_tighten(&copy, report);
+        sotto_model_free(&copy);
     }
-    for (size_t i = 0; i < m->node_count; i++) {
-        const unsigned extra = m->nodes[i].op == SOTTO_OP_MAXPOOL, u = m->nodes[i].plan.u;
-        least = u > extra && u - extra < least ? u - extra : least;
-    }
-    status = sotto_reach_tighten(&copy, least, report);
-    sotto_model_free(&copy);
     return status;
 }

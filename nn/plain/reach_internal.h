@@ -5,8 +5,8 @@
 #include "nn/plain/calibrate.h"
 
 /* m: planned, with weights. Interval arithmetic on the integer weights, from pixels between 0 and 255; a unit whose k does not hold what it may read is taken to read
- * no more than k promises. Lowers k to what is reached where that is less, and u of units with it (at most sign_bits; one more of max). A plan that does not
- * compile is left as it is: who compiles it gets the reason. SOTTO_ERR_MEMORY. */
-SOTTO_MUST_CHECK int sotto_reach_tighten(sotto_model *m, unsigned sign_bits, sotto_calibration_report *report);
+ * no more than k promises. Lowers k and windows to what is reached where that is less, and u where k falls below it. A plan that does not compile is left as it is: who compiles it
+ * gets the reason. SOTTO_ERR_MEMORY. */
+SOTTO_MUST_CHECK int sotto_reach_tighten(sotto_model *m, sotto_calibration_report *report);
 
 #endif

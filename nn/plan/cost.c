@@ -1,6 +1,4 @@
 /* Measured costs as a file. */
-#include "nn/plan/cost.h"
-
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -8,11 +6,12 @@
 #include "lib/cpu.h"
 #include "lib/mem.h"
 #include "nn/model/weights.h"
+#include "nn/plan/cost_internal.h"
 
-#define HEADER "sotto-costs 1"
+#define HEADER "sotto-costs 2"
 #define FILE_MAX 65536u
 #define PICO 1e12
-#define VALUE_MAX 1e18 /* picoseconds */
+#define VALUE_MAX 1e18
 
 void sotto_costs_machine(char out[128])
 {
@@ -27,6 +26,7 @@ typedef struct row {
     char name[64];
     double *value;
     size_t count;
+    double unit; /* a value of 1 is this number in the file */
 } row;
 
 static void name_row(row *r, double *value, size_t count, const char *format, ...) __attribute__((format(printf, 4, 5)));
@@ -39,6 +39,7 @@ static void name_row(row *r, double *value, size_t count, const char *format, ..
     va_end(args);
     r->value = value;
     r->count = count;
+    r->unit = PICO;
 }
 
 static void name_set(char *out, size_t cap, const sotto_he_set *set)
@@ -52,7 +53,6 @@ static void name_set(char *out, size_t cap, const sotto_he_set *set)
 /* Line i of the file; 0 past the last one. */
 static int row_at(row *r, sotto_costs *c, size_t i)
 {
-    static const char *const signs[SOTTO_SIGN_PROVIDERS] = {"lookup", "circuit"};
     if (i < c->he_count) {
         name_row(r, c->he[i].of, SOTTO_HE_WORKS, "he");
         name_set(r->name, sizeof r->name, &c->he[i].set);
@@ -62,29 +62,50 @@ static int row_at(row *r, sotto_costs *c, size_t i)
     const size_t widths = SOTTO_COST_U_MAX - 1, units = SOTTO_SIGN_PROVIDERS * 2 * widths;
     if (i < units) {
         const size_t provider = i / widths / 2, second = i / widths % 2, u = i % widths + 2;
-        name_row(r, c->unit[provider][second][u].of, SOTTO_WORKS, "unit.%s.%zu.%zu", signs[provider], second + 1, u);
+        name_row(r, c->unit[provider][second][u].of, SOTTO_WORKS, "unit.%s.%zu.%zu", sotto_sign_name((sotto_sign_provider)provider), second + 1, u);
         return 1;
     }
     const row rest[] = {
-        {"pixel", c->pixel.of, SOTTO_WORKS},
-        {"passed.local", c->passed[0].of, SOTTO_WORKS},
-        {"passed.ot", c->passed[1].of, SOTTO_WORKS},
-        {"poly", c->poly.of, SOTTO_WORKS},
-        {"ot.send", c->ot_send + SOTTO_OT_IKNP, SOTTO_OT_SOFTSPOKEN8},
-        {"ot.receive", c->ot_recv + SOTTO_OT_IKNP, SOTTO_OT_SOFTSPOKEN8},
-        {"apply", c->apply, SOTTO_APPLY_KINDS},
-        {"word", &c->word, 1},
-        {"draw", &c->draw, 1},
-        {"sent", &c->sent, 1},
-        {"received", &c->received, 1},
-        {"byte", &c->byte, 1},
-        {"round-trip", &c->round_trip, 1},
+        {"pixel", c->pixel.of, SOTTO_WORKS, PICO},
+        {"passed.local", c->passed[0].of, SOTTO_WORKS, PICO},
+        {"passed.ot", c->passed[1].of, SOTTO_WORKS, PICO},
+        {"poly", c->poly.of, SOTTO_WORKS, PICO},
+        {"label", c->label[0].of, SOTTO_WORKS, PICO},
+        {"label3", c->label[1].of, SOTTO_WORKS, PICO},
+        {"ot.send", c->ot_send + SOTTO_OT_IKNP, SOTTO_COST_OTS - 1, PICO},
+        {"ot.receive", c->ot_recv + SOTTO_OT_IKNP, SOTTO_COST_OTS - 1, PICO},
+        {"tree", c->tree, 2, PICO},
+        {"apply", c->apply, SOTTO_APPLY_KINDS, PICO},
+        {"word", &c->word, 1, PICO},
+        {"draw", &c->draw, 1, PICO},
+        {"sent", &c->sent, 1, PICO},
+        {"received", &c->received, 1, PICO},
+        {"message", &c->message, 1, PICO},
+        {"byte", &c->byte, 1, PICO},
+        {"round-trip", &c->round_trip, 1, PICO},
+        {"window", &c->window, 1, 1.0},
+        {"company", &c->company, 1, 1e6},
     };
     if (i - units >= sizeof rest / sizeof *rest) {
         return 0;
     }
     *r = rest[i - units];
     return 1;
+}
+
+void sotto_costs_median(sotto_costs *rounds, size_t count)
+{
+    double x[SOTTO_COST_ROUNDS];
+    row first, other;
+    for (size_t i = 0; row_at(&first, rounds, i); i++) {
+        for (size_t k = 0; k < first.count; k++) {
+            for (size_t r = 0; r < count; r++) {
+                (void)row_at(&other, &rounds[r], i);
+                x[r] = other.value[k];
+            }
+            first.value[k] = sotto_cost_median(x, count);
+        }
+    }
 }
 
 static void take_sets(sotto_costs *c)
@@ -108,7 +129,7 @@ int sotto_costs_save(sotto_costs *c, const char *path)
     for (size_t i = 0; row_at(&r, c, i) && at < FILE_MAX; i++) {
         at += (size_t)snprintf(text + at, FILE_MAX - at, "%s", r.name);
         for (size_t k = 0; k < r.count && at < FILE_MAX; k++) {
-            at += (size_t)snprintf(text + at, FILE_MAX - at, " %llu", (unsigned long long)(r.value[k] * PICO + 0.5));
+            at += (size_t)snprintf(text + at, FILE_MAX - at, " %llu", (unsigned long long)(r.value[k] * r.unit + 0.5));
         }
         at += at < FILE_MAX ? (size_t)snprintf(text + at, FILE_MAX - at, "\n") : 0;
     }
@@ -137,7 +158,7 @@ static int read_row(const row *r, const char **at)
         if (v > VALUE_MAX) {
             return 0;
         }
-        r->value[k] = v / PICO;
+        r->value[k] = v / r->unit;
     }
     *at = p + 1;
     return *p == '\n';

@@ -1,7 +1,8 @@
-/* What the parts of the protocol cost on this machine: measured once in a second or two by short runs of the functions that sessions use, and kept in a file.
+/* What the parts of the protocol cost on this machine: measured once in some seconds by short runs of the functions that sessions use, and kept in a file.
  *
- * All costs are seconds of one core for one item, medians of several runs: processor time, which other programs on the machine do not lengthen, but for what
- * crosses the network. They are fitted: what runs of different sizes differ by is put down to what differs between them.
+ * All costs are seconds of one core for one item: processor time, but for what crosses the network. Everything is measured in several rounds, and a cost is the median of
+ * its rounds, so that what else the machine does for a while does not fall on one cost alone. They are fitted: what runs of different sizes differ by is put down to what
+ * differs between them.
  */
 #ifndef SOTTO_NN_PLAN_COST_H
 #define SOTTO_NN_PLAN_COST_H
@@ -55,22 +56,35 @@ typedef enum sotto_apply_kind {
     SOTTO_APPLY_KINDS
 } sotto_apply_kind;
 
+/* Places of kinds of OT: 1 to 8 their own value, 9 Ferret. */
+#define SOTTO_COST_OTS 10
+
+static inline unsigned sotto_cost_ot(sotto_ot_kind kind)
+{
+    return kind == SOTTO_OT_FERRET ? SOTTO_COST_OTS - 1 : (unsigned)kind;
+}
+
 typedef struct sotto_costs {
     char machine[128]; /* CPU and tier of kernels */
     sotto_he_cost he[SOTTO_COST_SETS_MAX];
     size_t he_count;
-    double ot_send[SOTTO_OT_SOFTSPOKEN8 + 1], ot_recv[SOTTO_OT_SOFTSPOKEN8 + 1]; /* per OT, by kind from SOTTO_OT_IKNP on */
+    double ot_send[SOTTO_COST_OTS], ot_recv[SOTTO_COST_OTS]; /* per OT, by sotto_cost_ot of the kind */
+    double tree[2]; /* client, server: per tree that is made for a stock of silent OT (nn/secure/material.h) */
     /* With one decision or two, by u from 2 on; lookup as far as it goes. Ring of 24 bits, truncation by OT. */
     sotto_unit_cost unit[SOTTO_SIGN_PROVIDERS][2][SOTTO_COST_U_MAX + 1];
     sotto_unit_cost pixel;     /* per pixel of a patch after the first */
     sotto_unit_cost passed[2]; /* without a decision: local truncation, one by OT */
     sotto_unit_cost poly;      /* of polynomials, per OT towards the client */
+    sotto_unit_cost label[2];  /* of the label alone, per OT: half-gates, three-halves. REPLY: the client's evaluation */
     double apply[SOTTO_APPLY_KINDS];
     double word;               /* per word of a value: its memory, a sum, wiping it */
     double draw;               /* per random word */
     double sent, received;     /* per byte that a side sends, receives */
+    double message;            /* to send a short message, or to receive one */
     double byte;               /* per byte that crosses loopback: seconds of the clock, like the next one */
-    double round_trip;         /* of a short message over loopback and back */
+    double round_trip;         /* of a short message over loopback and back, either side having slept before */
+    double window;             /* bytes that a connection takes whose other end does not read; 0: as many as are sent */
+    double company;            /* by how much work takes longer while the other party works on this machine, 1 or more: shared caches, memory, halves of a core */
 } sotto_costs;
 
 /* CPU and tier as sotto_costs.machine has them. */

@@ -4,7 +4,7 @@
 
 #include "nn/plan/cost.h"
 
-enum { SOTTO_COST_RUNS = 5, SOTTO_COST_DISTURBED = 1 << 19 /* words */ };
+enum { SOTTO_COST_ROUNDS = 5, SOTTO_COST_RUNS = 1, SOTTO_COST_DISTURBED = 1 << 19 /* words */ };
 
 /* Seconds of processor time of this thread. */
 double sotto_cost_own_time(void);
@@ -18,8 +18,11 @@ static inline double sotto_cost_positive(double x)
     return x > 0.0 ? x : 0.0;
 }
 
+/* Puts the medians of the rounds, which are of the same sets, into the first. */
+void sotto_costs_median(sotto_costs *rounds, size_t count);
 /* Costs of OTs of every kind, of units and of polynomials. */
 SOTTO_MUST_CHECK int sotto_costs_measure_ot(sotto_costs *c, sotto_ot_kind kind);
+SOTTO_MUST_CHECK int sotto_costs_measure_ferret(sotto_costs *c);
 SOTTO_MUST_CHECK int sotto_costs_measure_units(sotto_costs *c);
 
 #endif

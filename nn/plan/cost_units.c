@@ -4,6 +4,7 @@
 
 #include "lib/mem.h"
 #include "nn/plan/cost_internal.h"
+#include "nn/secure/label.h"
 #include "nn/secure/poly.h"
 #include "nn/secure/unit.h"
 #include "ot/lookup.h"
@@ -186,10 +187,71 @@ int sotto_costs_measure_ot(sotto_costs *c, sotto_ot_kind kind)
         sent[run] = sotto_cost_own_time() - start;
     }
     if (status == SOTTO_OK) {
-        c->ot_send[kind] = sotto_cost_median(sent + 1, SOTTO_COST_RUNS) / OTS;
-        c->ot_recv[kind] = sotto_cost_median(received + 1, SOTTO_COST_RUNS) / OTS;
+        c->ot_send[sotto_cost_ot(kind)] = sotto_cost_median(sent + 1, SOTTO_COST_RUNS) / OTS;
+        c->ot_recv[sotto_cost_ot(kind)] = sotto_cost_median(received + 1, SOTTO_COST_RUNS) / OTS;
     }
     ot_pair_free(&p);
+    sotto_free(choices);
+    sotto_free(key);
+    return status;
+}
+
+/* Both parties make their stock; seconds of either. */
+static int time_stock(double seconds[2], ot_pair *p, const sotto_ot_stock *stock)
+{
+    int status = SOTTO_OK;
+    const unsigned turns = 2 * sotto_ot_stock_exchanges(stock) + 1;
+    seconds[0] = seconds[1] = 0.0;
+    for (unsigned turn = 0; turn < turns && status == SOTTO_OK; turn++) {
+        for (unsigned i = 0; i < 2 && status == SOTTO_OK; i++) {
+            const unsigned party = i == 0 ? turn % 2 : 1 - turn % 2; /* who says comes first */
+            sotto_chan *chan = &p->queues.chan[party];
+            const double start = sotto_cost_own_time();
+            status = turn == 0 ? sotto_ot_stock_begin(p->ot[party], stock) : SOTTO_OK;
+            if (status == SOTTO_OK) {
+                status = i == 0 ? sotto_ot_stock_say(p->ot[party], chan) : sotto_ot_stock_hear(p->ot[party], chan);
+            }
+            seconds[party] += sotto_cost_own_time() - start;
+        }
+    }
+    return status;
+}
+
+/* The same as sotto_costs_measure_ot for the calls in halves, and the stock that they draw on. */
+int sotto_costs_measure_ferret(sotto_costs *c)
+{
+    ot_pair p;
+    double sent[SOTTO_COST_RUNS + 1], received[SOTTO_COST_RUNS + 1], made[2];
+    uint64_t first;
+    const size_t bytes = sotto_ot_answer_bytes(SOTTO_OT_FERRET, OTS), trees = (SOTTO_COST_RUNS + 1) * bytes / sotto_ot_answer_bytes(SOTTO_OT_FERRET, 1);
+    const sotto_ot_stock stock = {{trees, trees}};
+    uint8_t *answer = sotto_calloc(bytes, 1), *choices = sotto_calloc(OTS / 8, 1);
+    sotto_block *key = sotto_calloc(OTS, sizeof *key);
+    int status = ot_pair_new(&p, SOTTO_OT_FERRET);
+    if (status == SOTTO_OK && (answer == NULL || choices == NULL || key == NULL)) {
+        status = sotto_fail(SOTTO_ERR_MEMORY, "no memory to measure OTs");
+    }
+    if (status == SOTTO_OK) {
+        status = time_stock(made, &p, &stock);
+    }
+    for (size_t run = 0; run <= SOTTO_COST_RUNS && status == SOTTO_OK; run++) {
+        const double begin = sotto_cost_own_time();
+        status = sotto_ot_ask(p.ot[0], &p.queues.chan[0], NULL, OTS);
+        const double asked = sotto_cost_own_time();
+        status = status == SOTTO_OK ? sotto_ot_give(p.ot[1], &p.queues.chan[1], 1, OTS, key, &first, answer) : status;
+        const double given = sotto_cost_own_time();
+        status = status == SOTTO_OK ? sotto_ot_take(p.ot[0], answer, choices, OTS, key, &first) : status;
+        received[run] = asked - begin + sotto_cost_own_time() - given;
+        sent[run] = given - asked;
+    }
+    if (status == SOTTO_OK) {
+        c->ot_send[sotto_cost_ot(SOTTO_OT_FERRET)] = sotto_cost_median(sent + 1, SOTTO_COST_RUNS) / OTS;
+        c->ot_recv[sotto_cost_ot(SOTTO_OT_FERRET)] = sotto_cost_median(received + 1, SOTTO_COST_RUNS) / OTS;
+        c->tree[0] = made[0] / (double)sotto_ot_stock_trees(&stock);
+        c->tree[1] = made[1] / (double)sotto_ot_stock_trees(&stock);
+    }
+    ot_pair_free(&p);
+    sotto_free(answer);
     sotto_free(choices);
     sotto_free(key);
     return status;
@@ -227,7 +289,7 @@ static int unit_work(unit_run *r, sotto_work work)
         return sotto_unit_client_choose(r->client, ot[0], &chan[0], r->words, r->choice);
     case SOTTO_WORK_READY:
         status = sotto_unit_server_ready(r->server, ot[1], &chan[1], r->choice);
-        return status == SOTTO_OK && r->plan.bytes.table > 0 ? sotto_chan_recv(&chan[0], sotto_unit_client_tables(r->client), r->plan.bytes.table) : status;
+        return status == SOTTO_OK ? sotto_unit_client_take(r->client, &chan[0], NULL) : status;
     case SOTTO_WORK_OFFER:
         return sotto_unit_server_offer(r->server, r->offer, r->words);
     case SOTTO_WORK_REPLY:
@@ -323,17 +385,19 @@ static int measure_units(sotto_costs *c, ot_pair *ot)
         for (unsigned u = 2; u <= SOTTO_LOOKUP_U_MAX && status == SOTTO_OK; u++) {
             status = measure_unit(&c->unit[SOTTO_SIGN_LOOKUP][second][u], ot, SOTTO_SIGN_LOOKUP, second + 1, u, RING);
         }
-        sotto_unit_cost at_short = {{0}}, at_long = {{0}};
-        if (status == SOTTO_OK) {
-            status = measure_unit(&at_short, ot, SOTTO_SIGN_CIRCUIT, second + 1, SHORT, RING);
-        }
-        if (status == SOTTO_OK) {
-            status = measure_unit(&at_long, ot, SOTTO_SIGN_CIRCUIT, second + 1, LONG, RING);
-        }
-        for (unsigned u = 2; u <= SOTTO_COST_U_MAX; u++) {
-            for (size_t i = 0; i < SOTTO_WORKS; i++) {
-                const double slope = (at_long.of[i] - at_short.of[i]) / (LONG - SHORT);
-                c->unit[SOTTO_SIGN_CIRCUIT][second][u].of[i] = sotto_cost_positive(at_short.of[i] + slope * ((double)u - SHORT));
+        for (int circuit = SOTTO_SIGN_CIRCUIT; circuit <= SOTTO_SIGN_CIRCUIT3; circuit++) {
+            sotto_unit_cost at_short = {{0}}, at_long = {{0}};
+            if (status == SOTTO_OK) {
+                status = measure_unit(&at_short, ot, (sotto_sign_provider)circuit, second + 1, SHORT, RING);
+            }
+            if (status == SOTTO_OK) {
+                status = measure_unit(&at_long, ot, (sotto_sign_provider)circuit, second + 1, LONG, RING);
+            }
+            for (unsigned u = 2; u <= SOTTO_COST_U_MAX; u++) {
+                for (size_t i = 0; i < SOTTO_WORKS; i++) {
+                    const double slope = (at_long.of[i] - at_short.of[i]) / (LONG - SHORT);
+                    c->unit[circuit][second][u].of[i] = sotto_cost_positive(at_short.of[i] + slope * ((double)u - SHORT));
+                }
             }
         }
     }
@@ -374,7 +438,7 @@ static int poly_work(poly_run *r, sotto_work work)
     case SOTTO_WORK_CHOOSE:
         return sotto_poly_client_choose(r->client, ot[0], &chan[0], r->choice);
     case SOTTO_WORK_READY:
-        return sotto_poly_server_ready(r->server, r->choice);
+        return sotto_poly_server_ready(r->server, ot[1], r->choice);
     case SOTTO_WORK_OFFER:
         return sotto_poly_server_offer(r->server, r->offer, r->words + POLY_WORDS, r->words);
     case SOTTO_WORK_REPLY:
@@ -423,12 +487,87 @@ static int measure_poly(sotto_unit_cost *out, ot_pair *ot)
     return status;
 }
 
+/* ---- the label alone --------------------------------------------------------------------------------------------------------------------- */
+
+enum { LABEL_COUNT = 256, LABEL_BITS = 20 };
+
+typedef struct label_run {
+    ot_pair *ot;
+    sotto_label_plan plan;
+    sotto_label_client *client;
+    sotto_label_server *server;
+    uint64_t *words;
+    uint8_t *choice, *offer;
+} label_run;
+
+static int label_work(label_run *r, sotto_work work)
+{
+    const sotto_rng rng = sotto_rng_system();
+    sotto_ot *const *ot = r->ot->ot;
+    sotto_chan *chan = r->ot->queues.chan;
+    size_t label;
+    switch (work) {
+    case SOTTO_WORK_ASK:
+        return sotto_label_client_new(&r->client, &r->plan, ot[0], &chan[0]);
+    case SOTTO_WORK_CORRECT:
+        return sotto_label_server_new(&r->server, &r->plan, ot[1], &chan[1], &rng);
+    case SOTTO_WORK_CHOOSE:
+        sotto_label_client_choose(r->client, r->words, r->choice);
+        return SOTTO_OK;
+    case SOTTO_WORK_READY:
+        return sotto_label_server_ready(r->server, ot[1], sotto_label_client_tables(r->client), r->choice);
+    case SOTTO_WORK_OFFER:
+        return sotto_label_server_offer(r->server, r->offer, r->words);
+    case SOTTO_WORK_REPLY:
+        return sotto_label_client_open(r->client, &label, r->offer);
+    case SOTTO_WORK_FINISH:
+    case SOTTO_WORKS:
+        break;
+    }
+    return SOTTO_OK;
+}
+
+static int measure_label(sotto_unit_cost *out, ot_pair *ot, sotto_garble_scheme scheme)
+{
+    label_run r = {.ot = ot};
+    double x[SOTTO_WORKS][SOTTO_COST_RUNS + 1];
+    int status = sotto_label_plan_new(&r.plan, LABEL_COUNT, LABEL_BITS, ot->kind, scheme);
+    r.words = sotto_calloc(LABEL_COUNT, sizeof *r.words);
+    r.choice = sotto_calloc(r.plan.bytes.choice, 1);
+    r.offer = sotto_calloc(r.plan.bytes.offer, 1);
+    if (status == SOTTO_OK && (r.words == NULL || r.choice == NULL || r.offer == NULL)) {
+        status = sotto_fail(SOTTO_ERR_MEMORY, "no memory to measure a label");
+    }
+    for (size_t run = 0; run <= SOTTO_COST_RUNS && status == SOTTO_OK; run++) {
+        for (size_t work = 0; work < SOTTO_WORKS && status == SOTTO_OK; work++) {
+            const double start = sotto_cost_own_time();
+            status = label_work(&r, (sotto_work)work);
+            x[work][run] = sotto_cost_own_time() - start;
+        }
+        sotto_label_client_free(r.client);
+        sotto_label_server_free(r.server);
+        r.client = NULL;
+        r.server = NULL;
+    }
+    for (size_t work = 0; work < SOTTO_WORKS && status == SOTTO_OK; work++) {
+        out->of[work] = sotto_cost_median(x[work] + 1, SOTTO_COST_RUNS) / (double)r.plan.client_ots;
+    }
+    sotto_label_plan_free(&r.plan);
+    sotto_free(r.words);
+    sotto_free(r.choice);
+    sotto_free(r.offer);
+    return status;
+}
+
 int sotto_costs_measure_units(sotto_costs *c)
 {
     ot_pair ot;
     int status = ot_pair_new(&ot, SOTTO_COST_KIND);
     if (status == SOTTO_OK) {
         status = measure_units(c, &ot);
+    }
+    for (int scheme = SOTTO_HALF_GATES; scheme <= SOTTO_THREE_HALVES && status == SOTTO_OK; scheme++) {
+        status = measure_label(&c->label[scheme == SOTTO_THREE_HALVES], &ot, (sotto_garble_scheme)scheme);
     }
     if (status == SOTTO_OK) {
         status = measure_poly(&c->poly, &ot);

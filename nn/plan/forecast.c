@@ -16,7 +16,13 @@ sotto_line sotto_line_of(const sotto_conditions *o)
     const sotto_costs *c = o->costs;
     const int loopback = o->bytes_per_second == 0.0;
     /* Loopback is as fast as its two ends, whose work is counted there. */
-    return (sotto_line){loopback ? 0.0 : 1.0 / o->bytes_per_second, c->sent, c->received, (loopback ? c->round_trip : o->rtt + c->round_trip) / 2.0};
+    return (sotto_line){.byte = loopback ? 0.0 : 1.0 / o->bytes_per_second,
+                        .sent = c->sent,
+                        .received = c->received,
+                        .message = c->message,
+                        .delay = (loopback ? c->round_trip : o->rtt + c->round_trip) / 2.0,
+                        .window = c->window > 0.0 ? c->window : INFINITY,
+                        .company = o->together && c->company > 1.0 ? c->company : 1.0};
 }
 
 /* ---- linear steps -------------------------------------------------------------------------------------------------------------- */
@@ -53,7 +59,7 @@ sotto_flow sotto_flow_linear(const sotto_conditions *o, const sotto_he_cost *he,
     const double answers = (double)p->answers, wanted = (double)p->out_words / answers;
     const double product = c[SOTTO_HE_PRODUCT] + (kept_bytes == 0 ? c[SOTTO_HE_MADE] : 0.0);
     return (sotto_flow){
-        .ask = rounds(p->requests, o->threads) * c[SOTTO_HE_REQUEST] + (double)(p->in_words + p->out_words) * o->costs->word,
+        .ask = rounds(p->requests, o->threads) * c[SOTTO_HE_REQUEST] + (double)p->in_words * o->costs->word,
         .answer = rounds(p->requests, o->threads) * c[SOTTO_HE_LOAD] + (double)p->out_words * (o->costs->draw + o->costs->word) +
                   rounds(p->answers, o->threads) * (c[SOTTO_HE_ANSWER] + wanted * c[SOTTO_HE_FLOOD] + products(p) / answers * product),
         .learn = rounds(p->answers, o->threads) * (c[SOTTO_HE_OPEN] + wanted * c[SOTTO_HE_WANTED]),
@@ -93,13 +99,17 @@ static double unit_work(const sotto_costs *c, sotto_sign_provider provider, unsi
     return last + (double)(u - SOTTO_COST_U_MAX) * (last - by_u[SOTTO_COST_U_MAX - 1].of[work]);
 }
 
-/* OTs of another kind, or number, than those that were measured with the units. */
+/* OTs of another kind, or number, than those that were measured with the units. With Ferret their receiver makes them not when it asks but from the answer. */
 static void add_ots(double work[SOTTO_WORKS], const sotto_costs *c, sotto_ot_kind kind, double client, double measured_client, double server)
 {
-    work[SOTTO_WORK_ASK] += client * c->ot_recv[kind] - measured_client * c->ot_recv[SOTTO_COST_KIND];
-    work[SOTTO_WORK_CORRECT] += client * c->ot_send[kind] - measured_client * c->ot_send[SOTTO_COST_KIND] +
-                                server * (c->ot_recv[kind] - c->ot_recv[SOTTO_COST_KIND]);
-    work[SOTTO_WORK_CHOOSE] += server * (c->ot_send[kind] - c->ot_send[SOTTO_COST_KIND]);
+    const unsigned to = sotto_cost_ot(kind), from = sotto_cost_ot(SOTTO_COST_KIND);
+    const sotto_work client_takes = kind == SOTTO_OT_FERRET ? SOTTO_WORK_CHOOSE : SOTTO_WORK_ASK;
+    const sotto_work server_takes = kind == SOTTO_OT_FERRET ? SOTTO_WORK_READY : SOTTO_WORK_CORRECT;
+    work[SOTTO_WORK_ASK] -= measured_client * c->ot_recv[from];
+    work[client_takes] += client * c->ot_recv[to];
+    work[SOTTO_WORK_CORRECT] += client * c->ot_send[to] - measured_client * c->ot_send[from] - server * c->ot_recv[from];
+    work[server_takes] += server * c->ot_recv[to];
+    work[SOTTO_WORK_CHOOSE] += server * (c->ot_send[to] - c->ot_send[from]);
 }
 
 static void section_work(double work[SOTTO_WORKS], const sotto_costs *c, const sotto_unit_section *s)
@@ -164,8 +174,38 @@ static sotto_flow flow_unit(const sotto_terms *t, size_t at, const sotto_conditi
     return f;
 }
 
+static sotto_flow flow_label(const sotto_terms *t, const sotto_conditions *o)
+{
+    const sotto_label_plan *p = &t->label;
+    const sotto_costs *c = o->costs;
+    const double ots = (double)p->client_ots;
+    double work[SOTTO_WORKS];
+    if (!t->label_only) {
+        return (sotto_flow){0};
+    }
+    for (size_t i = 0; i < SOTTO_WORKS; i++) {
+        work[i] = ots * c->label[t->sign == SOTTO_SIGN_CIRCUIT3].of[i];
+    }
+    add_ots(work, c, t->ot, ots, ots, 0.0);
+    return (sotto_flow){
+        .ask = sotto_later(work[SOTTO_WORK_ASK], 0.0),
+        .answer = sotto_later(work[SOTTO_WORK_CORRECT], 0.0),
+        .learn = work[SOTTO_WORK_CHOOSE],
+        .ready = work[SOTTO_WORK_READY],
+        .up = SOTTO_FRAME_HEADER_BYTES + (double)p->bytes.matrix,
+        .down = p->bytes.correction > 0 ? SOTTO_FRAME_HEADER_BYTES + (double)p->bytes.correction : 0.0,
+        .choice = SOTTO_FRAME_HEADER_BYTES + (double)p->bytes.choice,
+        .tables = SOTTO_FRAME_HEADER_BYTES + (double)p->bytes.table,
+        .offer = work[SOTTO_WORK_OFFER],
+        .reply = work[SOTTO_WORK_REPLY],
+    };
+}
+
 sotto_flow sotto_flow_of(const sotto_terms *t, size_t at, const sotto_conditions *o)
 {
+    if (at == t->network->program.step_count) {
+        return flow_label(t, o);
+    }
     const sotto_step_info *s = &t->network->program.steps[at];
     const sotto_network_linear *linear = &t->network->linear[at];
     const double words = (double)s->words;
@@ -173,7 +213,9 @@ sotto_flow sotto_flow_of(const sotto_terms *t, size_t at, const sotto_conditions
     switch (s->op) {
     case SOTTO_STEP_LINEAR: {
         const sotto_he_cost he = he_cost(o->costs, &t->network->model.nodes[s->node].plan);
-        return sotto_flow_linear(o, &he, &linear->plan, sotto_linear_kept_bytes(&linear->plan, linear->params));
+        f = sotto_flow_linear(o, &he, &linear->plan, sotto_linear_kept_bytes(&linear->plan, linear->params));
+        f.mask = words * o->costs->word;
+        return f;
     }
     case SOTTO_STEP_UNIT:
     case SOTTO_STEP_MAX:
@@ -190,31 +232,98 @@ sotto_flow sotto_flow_of(const sotto_terms *t, size_t at, const sotto_conditions
         f.learn = words * o->costs->word;
         break;
     }
-    f.ask += words * o->costs->word; /* shares */
+    const int fresh = s->op == SOTTO_STEP_INPUT || s->op == SOTTO_STEP_UNIT || s->op == SOTTO_STEP_MAX;
+    f.mask = words * (o->costs->word + (fresh ? o->costs->draw : 0.0));
     f.offer += words * o->costs->word;
-    if (s->op == SOTTO_STEP_INPUT || s->op == SOTTO_STEP_UNIT || s->op == SOTTO_STEP_MAX) {
-        f.ask += words * o->costs->draw; /* fresh masks */
-    }
     return f;
 }
 
 /* ---- time ---------------------------------------------------------------------------------------------------------------------- */
 
-double sotto_flow_prepare_end(const sotto_clocks *c, const sotto_flow *flow, size_t steps, const sotto_line *l)
+static void set_work(sotto_forecast_step *s, const sotto_flow *f, const sotto_line *l)
 {
-    double client = sotto_later(c->busy, c->learn), up = sotto_later(c->up, client), server = c->serve, down = c->down;
-    for (size_t i = 0; i < steps; i++) {
-        const sotto_flow *f = &flow[i];
-        if (f->choice > 0.0) {
-            client += f->choice * l->sent;
-            up = sotto_later(up, client) + f->choice * l->byte;
-            server = sotto_later(server, up + l->delay) + f->choice * l->received + f->ready + f->tables * l->sent;
-            down = sotto_later(down, server) + f->tables * l->byte;
-            client += f->tables * l->received; /* all are read after all choices are sent; the sum is the same */
+    s->client_prepare = f->mask + f->ask + f->learn + sotto_sending(l, f->up) + sotto_receiving(l, f->down) + sotto_sending(l, f->choice) + sotto_receiving(l, f->tables);
+    s->server_prepare = f->answer + f->ready + sotto_receiving(l, f->up) + sotto_sending(l, f->down) + sotto_receiving(l, f->choice) + sotto_sending(l, f->tables);
+    s->client_infer = f->reply + sotto_sending(l, f->reply_bytes) + sotto_receiving(l, f->offer_bytes);
+    s->server_infer = f->offer + f->finish + sotto_sending(l, f->offer_bytes) + sotto_receiving(l, f->reply_bytes);
+}
+
+/* By how much either side's work on a prepare takes longer than alone. Who has less of it works all the time next to the other, who works on undisturbed afterwards: with w of
+ * W seconds the other takes company w + (W - w). */
+typedef struct slowness {
+    double client, server;
+} slowness;
+
+static slowness slowness_of(const sotto_flow *flow, size_t count, const sotto_line *l)
+{
+    double client = 0.0, server = 0.0;
+    for (size_t i = 0; i < count; i++) {
+        sotto_forecast_step s;
+        set_work(&s, &flow[i], l);
+        client += s.client_prepare;
+        server += s.server_prepare;
+    }
+    const double less = client < server ? client : server, more = l->company - 1.0;
+    return (slowness){client > 0.0 ? 1.0 + more * less / client : 1.0, server > 0.0 ? 1.0 + more * less / server : 1.0};
+}
+
+/* The first two flights: when the client has asked, the server answered, and the lines are free. */
+static sotto_clocks ask_all(sotto_flow *flow, size_t count, const sotto_line *l, const slowness *slow)
+{
+    double mask = 0.0, sent = 0.0, taken = 0.0;
+    size_t oldest = 0; /* whose request is not known to be received */
+    for (size_t i = 0; i < count; i++) {
+        mask += flow[i].mask;
+    }
+    sotto_clocks c = sotto_clocks_start(l, mask * slow->client);
+    for (size_t i = 0; i < count; i++) {
+        sotto_flow *f = &flow[i];
+        c.ask += (f->ask + sotto_sending(l, f->up)) * slow->client;
+        f->received = f->arrives = 0.0;
+        if (f->up > 0.0) {
+            sent += f->up;
+            for (; oldest < i && sent - taken > l->window; oldest++) { /* held up: the server has yet to read */
+                taken += flow[oldest].up;
+                c.ask = sotto_later(c.ask, flow[oldest].received);
+            }
+            c.up = sotto_later(c.up, c.ask) + f->up * l->byte;
+            f->received = sotto_later(c.serve, c.up + l->delay) + sotto_receiving(l, f->up) * slow->server;
+            c.serve = f->received + (f->answer + sotto_sending(l, f->down)) * slow->server;
+            c.down = sotto_later(c.down, c.serve) + f->down * l->byte;
+            f->arrives = f->down > 0.0 ? c.down + l->delay : 0.0;
         }
     }
-    down = sotto_later(down, server) + SOTTO_SMALL_FRAME * l->byte;
-    return sotto_later(client, down + l->delay);
+    return c;
+}
+
+double sotto_flow_prepare(sotto_flow *flow, size_t count, const sotto_line *l)
+{
+    const slowness slow = slowness_of(flow, count, l);
+    sotto_clocks c = ask_all(flow, count, l, &slow);
+    double client = c.ask;
+    for (size_t i = 0; i < count; i++) {
+        client = sotto_later(client, flow[i].arrives) + (sotto_receiving(l, flow[i].down) + flow[i].learn) * slow.client;
+    }
+    for (size_t i = 0; i < count; i++) {
+        const sotto_flow *f = &flow[i];
+        if (f->choice > 0.0) {
+            client += sotto_sending(l, f->choice) * slow.client;
+            c.up = sotto_later(c.up, client) + f->choice * l->byte;
+            c.serve = sotto_later(c.serve, c.up + l->delay) + (sotto_receiving(l, f->choice) + f->ready + sotto_sending(l, f->tables)) * slow.server;
+            c.down = sotto_later(c.down, c.serve) + f->tables * l->byte;
+            client += sotto_receiving(l, f->tables) * slow.client; /* all are read after all choices are sent; the sum is the same */
+        }
+    }
+    c.down = sotto_later(c.down, c.serve) + SOTTO_SMALL_FRAME * l->byte;
+    return sotto_later(client, c.down + l->delay);
+}
+
+double sotto_flow_stock(const sotto_terms *t, const sotto_conditions *o)
+{
+    const sotto_stock_cost s = sotto_terms_stock(t);
+    const sotto_line l = sotto_line_of(o);
+    const double a_byte = l.byte + l.sent + l.received;
+    return (double)s.exchanges * 2.0 * l.delay + (double)(s.out + s.in) * a_byte + (double)s.trees * (o->costs->tree[0] + o->costs->tree[1]);
 }
 
 double sotto_flow_infer(const sotto_terms *t, const sotto_flow *flow, const sotto_line *l)
@@ -222,7 +331,7 @@ double sotto_flow_infer(const sotto_terms *t, const sotto_flow *flow, const sott
     const size_t steps = t->network->program.step_count;
     const sotto_step_info *last = &t->network->program.steps[steps - 1];
     const double input = SOTTO_SMALL_FRAME + (double)sotto_terms_input_bytes(t);
-    const double output = SOTTO_FRAME_HEADER_BYTES + (double)sotto_packed_bytes(last->words, last->l);
+    const double output = SOTTO_FRAME_HEADER_BYTES + (double)(t->label_only ? t->label.bytes.offer : sotto_packed_bytes(last->words, last->l));
     double client = input * l->sent, up = client + input * l->byte, server = up + l->delay + input * l->received, down = 0.0;
     for (size_t i = 0; i < steps; i++) {
         const sotto_flow *f = &flow[i];
@@ -238,8 +347,8 @@ double sotto_flow_infer(const sotto_terms *t, const sotto_flow *flow, const sott
         }
         server += f->finish;
     }
-    down = sotto_later(down, server + output * l->sent) + output * l->byte;
-    return sotto_later(client, down + l->delay) + output * l->received;
+    down = sotto_later(down, server + flow[steps].offer + output * l->sent) + output * l->byte;
+    return sotto_later(client, down + l->delay) + output * l->received + flow[steps].reply;
 }
 
 /* ---- correctness and memory ------------------------------------------------------------------------------------------------------ */
@@ -304,24 +413,22 @@ int sotto_forecast_new(sotto_forecast *f, const sotto_terms *t, const sotto_cond
 {
     const size_t steps = t->network->program.step_count;
     const sotto_line line = sotto_line_of(o);
-    sotto_clocks clocks = sotto_clocks_start(&line);
     memset(f, 0, sizeof *f);
     f->steps = sotto_calloc(steps, sizeof *f->steps);
-    sotto_flow *flow = sotto_calloc(steps, sizeof *flow);
+    sotto_flow *flow = sotto_calloc(steps + 1, sizeof *flow);
     int status = f->steps == NULL || flow == NULL ? sotto_fail(SOTTO_ERR_MEMORY, "no memory for the forecast of %zu steps", steps) : SOTTO_OK;
+    sotto_forecast_step label;
     double failure = 0.0;
     f->step_count = steps;
     f->security = UINT32_MAX;
     for (size_t i = 0; i < steps && status == SOTTO_OK; i++) {
         sotto_forecast_step *s = &f->steps[i];
         flow[i] = sotto_flow_of(t, i, o);
-        sotto_clocks_pass(&clocks, &flow[i], &line);
         s->bytes = sotto_terms_step_bytes(t, i);
         s->log_failure = -INFINITY;
-        s->client_prepare = flow[i].ask + flow[i].learn + (double)s->bytes.prepare_out * line.sent + (double)s->bytes.prepare_in * line.received;
-        s->server_prepare = flow[i].answer + flow[i].ready + (double)s->bytes.prepare_in * line.sent + (double)s->bytes.prepare_out * line.received;
-        s->client_infer = flow[i].reply + (double)s->bytes.infer_out * line.sent + (double)s->bytes.infer_in * line.received;
-        s->server_infer = flow[i].offer + flow[i].finish + (double)s->bytes.infer_in * line.sent + (double)s->bytes.infer_out * line.received;
+        set_work(s, &flow[i], &line);
+        f->client += s->client_prepare + s->client_infer;
+        f->server += s->server_prepare + s->server_infer;
         if (t->network->program.steps[i].op == SOTTO_STEP_LINEAR) {
             status = check_linear(s, t, i);
             failure += exp2(s->log_failure);
@@ -331,7 +438,13 @@ int sotto_forecast_new(sotto_forecast *f, const sotto_terms *t, const sotto_cond
     if (status == SOTTO_OK) {
         f->bytes = sotto_terms_bytes(t);
         f->log_failure = log2(failure);
-        f->prepare = sotto_flow_prepare_end(&clocks, flow, steps, &line);
+        flow[steps] = sotto_flow_of(t, steps, o);
+        set_work(&label, &flow[steps], &line);
+        f->client += label.client_prepare + label.client_infer;
+        f->server += label.server_prepare + label.server_infer;
+        f->client += (double)sotto_terms_stock(t).trees * o->costs->tree[0];
+        f->server += (double)sotto_terms_stock(t).trees * o->costs->tree[1];
+        f->prepare = sotto_flow_stock(t, o) + sotto_flow_prepare(flow, steps + 1, &line);
         f->infer = sotto_flow_infer(t, flow, &line);
         memory(f, t);
         if (!(f->log_failure <= LOG_FAILURE_MAX)) {

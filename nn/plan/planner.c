@@ -210,6 +210,7 @@ typedef struct ways {
     path *kept;        /* PATHS_MAX of each step; used at linear ones */
     path *all;         /* before any is dropped */
     uint32_t *option;  /* per step: of the best way */
+    uint32_t *tried;   /* and of any */
     double prepare, slack;
 } ways;
 
@@ -220,8 +221,8 @@ static int ways_new(ways *w, const sotto_program *p, const options *o, const sot
         most = o[i].count > most ? o[i].count : most;
     }
     *w = (ways){p, o, line, sotto_calloc(p->step_count, PATHS_MAX * sizeof(path)), sotto_calloc(most, PATHS_MAX * sizeof(path)),
-                sotto_calloc(p->step_count, sizeof(uint32_t)), 0.0, 0.0};
-    return w->kept != NULL && w->all != NULL && w->option != NULL ? SOTTO_OK : sotto_fail(SOTTO_ERR_MEMORY, "no memory for the choices of %zu steps", p->step_count);
+                sotto_calloc(p->step_count, sizeof(uint32_t)), sotto_calloc(p->step_count, sizeof(uint32_t)), 0.0, 0.0};
+    return w->kept != NULL && w->all != NULL && w->option != NULL && w->tried != NULL ? SOTTO_OK : sotto_fail(SOTTO_ERR_MEMORY, "no memory for the choices of %zu steps", p->step_count);
 }
 
 static void ways_free(ways *w)
@@ -229,6 +230,7 @@ static void ways_free(ways *w)
     sotto_free(w->kept);
     sotto_free(w->all);
     sotto_free(w->option);
+    sotto_free(w->tried);
 }
 
 /* Every option of a step after every path that leads to it. */
@@ -256,12 +258,28 @@ static size_t branch(ways *w, size_t step, const sotto_clocks *at, size_t paths)
     return n;
 }
 
-/* flow: of the steps that are not linear. */
-static void ways_best(ways *w, const sotto_flow *flow)
+/* The options of a way that ends with path k of the last linear step. */
+static void trace_back(const ways *w, size_t k, uint32_t *out)
+{
+    for (size_t i = w->program->step_count; i-- > 0;) {
+        if (w->options[i].count > 0) {
+            const path *p = &w->kept[i * PATHS_MAX + k];
+            out[i] = p->option;
+            k = p->before;
+        }
+    }
+}
+
+/* flow: of the steps that are not linear, and the label's. */
+static void ways_best(ways *w, sotto_flow *flow)
 {
     const size_t steps = w->program->step_count;
-    sotto_clocks at[PATHS_MAX] = {sotto_clocks_start(w->line)};
-    size_t paths = 1, best = 0, last = SIZE_MAX;
+    double mask = 0.0;
+    for (size_t i = 0; i < steps; i++) {
+        mask += flow[i].mask;
+    }
+    sotto_clocks at[PATHS_MAX] = {sotto_clocks_start(w->line, mask)};
+    size_t paths = 1, last = SIZE_MAX;
     w->slack = 0.0;
     for (size_t i = 0; i < steps; i++) {
         if (w->options[i].count > 0) {
@@ -278,15 +296,18 @@ static void ways_best(ways *w, const sotto_flow *flow)
     }
     w->prepare = INFINITY;
     for (size_t k = 0; k < paths; k++) {
-        const double end = sotto_flow_prepare_end(&at[k], flow, steps, w->line);
-        best = end < w->prepare ? k : best;
-        w->prepare = end < w->prepare ? end : w->prepare;
-    }
-    for (size_t i = steps; i-- > 0;) {
-        if (w->options[i].count > 0) {
-            const path *p = &w->kept[i * PATHS_MAX + best];
-            w->option[i] = p->option;
-            best = p->before;
+        trace_back(w, k, w->tried);
+        for (size_t i = 0; i < steps; i++) {
+            if (w->options[i].count > 0) {
+                const double own = flow[i].mask;
+                flow[i] = w->options[i].list[w->tried[i]].flow;
+                flow[i].mask = own;
+            }
+        }
+        const double end = sotto_flow_prepare(flow, steps + 1, w->line);
+        if (end < w->prepare) {
+            w->prepare = end;
+            memcpy(w->option, w->tried, steps * sizeof *w->option);
         }
     }
 }
@@ -341,14 +362,17 @@ static int try_session(trial *r, sotto_sign_provider sign, sotto_ot_kind ot)
     const sotto_program *p = &r->network->program;
     sotto_terms t;
     int status = sotto_terms_new(&t, r->network, sign, ot);
+    if (status == SOTTO_OK && r->wish->label_only) {
+        status = sotto_terms_label_only(&t);
+    }
     if (status != SOTTO_OK) {
         return status;
     }
-    for (size_t i = 0; i < p->step_count; i++) {
+    for (size_t i = 0; i <= p->step_count; i++) {
         r->flow[i] = sotto_flow_of(&t, i, &r->wish->conditions);
     }
     ways_best(r->ways, r->flow);
-    const sotto_choice choice = {sign, ot, r->ways->prepare, sotto_flow_infer(&t, r->flow, r->ways->line), r->ways->slack};
+    const sotto_choice choice = {sign, ot, sotto_flow_stock(&t, &r->wish->conditions) + r->ways->prepare, sotto_flow_infer(&t, r->flow, r->ways->line), r->ways->slack};
     if (better(&choice, &r->best, r->wish->goal)) {
         r->best = choice;
         memcpy(r->option, r->ways->option, p->step_count * sizeof *r->option);
@@ -359,12 +383,14 @@ static int try_session(trial *r, sotto_sign_provider sign, sotto_ot_kind ot)
 
 static int try_sessions(trial *r)
 {
+    static const sotto_ot_kind kinds[] = {SOTTO_OT_IKNP,        SOTTO_OT_SOFTSPOKEN2, SOTTO_OT_SOFTSPOKEN3, SOTTO_OT_SOFTSPOKEN4, SOTTO_OT_SOFTSPOKEN5,
+                                          SOTTO_OT_SOFTSPOKEN6, SOTTO_OT_SOFTSPOKEN7, SOTTO_OT_SOFTSPOKEN8, SOTTO_OT_FERRET};
     const sotto_wish *w = r->wish;
     int refused = SOTTO_OK;
     for (int sign = 0; sign < SOTTO_SIGN_PROVIDERS; sign++) {
-        for (int ot = SOTTO_OT_IKNP; ot <= SOTTO_OT_SOFTSPOKEN8; ot++) {
-            if ((w->any_sign || sign == (int)w->sign) && (w->any_ot || ot == (int)w->ot)) {
-                const int status = try_session(r, (sotto_sign_provider)sign, (sotto_ot_kind)ot);
+        for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+            if ((w->any_sign || sign == (int)w->sign) && (w->any_ot || kinds[i] == w->ot)) {
+                const int status = try_session(r, (sotto_sign_provider)sign, kinds[i]);
                 if (status != SOTTO_OK && status != SOTTO_ERR_PARAMS) {
                     return status;
                 }
@@ -387,7 +413,7 @@ static int choose(sotto_model *m, sotto_choice *choice, const sotto_wish *wish, 
     if (status == SOTTO_OK) {
         status = ways_new(&w, p, o, &line);
     }
-    r.flow = sotto_calloc(p->step_count, sizeof *r.flow);
+    r.flow = sotto_calloc(p->step_count + 1, sizeof *r.flow);
     r.option = sotto_calloc(p->step_count, sizeof *r.option);
     if (status == SOTTO_OK && (r.flow == NULL || r.option == NULL)) {
         status = sotto_fail(SOTTO_ERR_MEMORY, "no memory for the choices of %zu steps", p->step_count);
@@ -401,6 +427,8 @@ static int choose(sotto_model *m, sotto_choice *choice, const sotto_wish *wish, 
     }
     if (status == SOTTO_OK) {
         set_plans(m, p, o, r.option);
+        m->nodes[0].plan.sign = 1 + r.best.sign;
+        m->nodes[0].plan.ot = r.best.ot;
         *choice = r.best;
     }
     sotto_free(r.flow);

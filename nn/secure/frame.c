@@ -5,10 +5,12 @@
 #include "lib/bytes.h"
 
 #define MAGIC 0x6f53 /* "So" */
+/* What a person can do about a message that should not be there: two builds may differ in it though neither says so. */
+#define SAME_RELEASE "; use the same release of sotto on both sides"
 
 static const char *const type_names[SOTTO_FRAME_TYPES] = {
     [SOTTO_FRAME_ERROR] = "error",     [SOTTO_FRAME_HELLO] = "hello",     [SOTTO_FRAME_WELCOME] = "welcome",
-    [SOTTO_FRAME_KEYS] = "keys",       [SOTTO_FRAME_PREPARE] = "prepare", [SOTTO_FRAME_REQUEST] = "request",
+    [SOTTO_FRAME_KEYS] = "keys",       [SOTTO_FRAME_PREPARE] = "prepare", [SOTTO_FRAME_REQUEST] = "request", [SOTTO_FRAME_STOCK] = "stock",
     [SOTTO_FRAME_MATRIX] = "matrix",   [SOTTO_FRAME_ANSWER] = "answer",   [SOTTO_FRAME_CORRECTION] = "correction",
     [SOTTO_FRAME_CHOICE] = "choice",   [SOTTO_FRAME_TABLES] = "tables",   [SOTTO_FRAME_READY] = "ready",
     [SOTTO_FRAME_INFER] = "infer",     [SOTTO_FRAME_OFFER] = "offer",     [SOTTO_FRAME_REPLY] = "reply",
@@ -55,8 +57,10 @@ static int peer_error(sotto_chan *chan)
     case SOTTO_ERR_MISMATCH:
         return sotto_fail(theirs, "the peer serves another model or another plan of it, or gives labels alone; use the public part that it hands out, or ask for the label");
     case SOTTO_ERR_VERSION:
-        return sotto_fail(theirs, "the peer speaks another protocol version than %d; use the same release on both sides",
+        return sotto_fail(theirs, "the peer speaks another protocol version than %d" SAME_RELEASE,
                           SOTTO_PROTOCOL_VERSION);
+    case SOTTO_ERR_PROTOCOL:
+        return sotto_fail(SOTTO_ERR_PEER, "the peer did not expect what this side sent" SAME_RELEASE);
     case SOTTO_ERR_USED:
         return sotto_fail(theirs, "the peer has no such prepared item: it was used, or never made; prepare again");
     case SOTTO_ERR_LIMIT:
@@ -84,11 +88,11 @@ int sotto_frame_next(sotto_chan *chan, sotto_frame *frame)
                           magic, MAGIC);
     }
     if (version != SOTTO_PROTOCOL_VERSION) {
-        return sotto_fail(SOTTO_ERR_VERSION, "the peer speaks protocol version %u, this build %d; use the same release on both sides",
+        return sotto_fail(SOTTO_ERR_VERSION, "the peer speaks protocol version %u, this build %d" SAME_RELEASE,
                           version, SOTTO_PROTOCOL_VERSION);
     }
     if (type == 0 || type >= SOTTO_FRAME_TYPES) {
-        return sotto_fail(SOTTO_ERR_PROTOCOL, "the peer sent a frame of unknown type %u", type);
+        return sotto_fail(SOTTO_ERR_PROTOCOL, "the peer sent a frame of unknown type %u" SAME_RELEASE, type);
     }
     if (type == SOTTO_FRAME_ERROR) {
         return length == 4 ? peer_error(chan) : sotto_fail(SOTTO_ERR_PROTOCOL, "the peer sent a malformed error frame");
@@ -107,13 +111,13 @@ int sotto_frame_expect(sotto_chan *chan, sotto_frame_type type, uint32_t tag, ui
         return sotto_fail_context(status, "waiting for frame '%s'", type_names[type]);
     }
     if (frame.type != type) {
-        return sotto_fail(SOTTO_ERR_PROTOCOL, "the peer sent a frame '%s' where '%s' was due", type_names[frame.type], type_names[type]);
+        return sotto_fail(SOTTO_ERR_PROTOCOL, "the peer sent a frame '%s' where '%s' was due" SAME_RELEASE, type_names[frame.type], type_names[type]);
     }
     if (frame.tag != tag) {
-        return sotto_fail(SOTTO_ERR_PROTOCOL, "frame '%s': tag %u where %u was due", type_names[type], (unsigned)frame.tag, (unsigned)tag);
+        return sotto_fail(SOTTO_ERR_PROTOCOL, "frame '%s': tag %u where %u was due" SAME_RELEASE, type_names[type], (unsigned)frame.tag, (unsigned)tag);
     }
     if (frame.length != length) {
-        return sotto_fail(SOTTO_ERR_PROTOCOL, "frame '%s': %llu bytes where %llu were due", type_names[type],
+        return sotto_fail(SOTTO_ERR_PROTOCOL, "frame '%s': %llu bytes where %llu were due" SAME_RELEASE, type_names[type],
                           (unsigned long long)frame.length, (unsigned long long)length);
     }
     return SOTTO_OK;

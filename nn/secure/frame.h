@@ -12,7 +12,7 @@
 
 #include "lib/chan.h"
 
-#define SOTTO_PROTOCOL_VERSION 1
+#define SOTTO_PROTOCOL_VERSION 2
 #define SOTTO_FRAME_HEADER_BYTES 16
 
 typedef enum sotto_frame_type {
@@ -21,11 +21,12 @@ typedef enum sotto_frame_type {
     SOTTO_FRAME_WELCOME,   /* server: nonce, number of items that may wait */
     SOTTO_FRAME_KEYS,      /* client: public keys; the base OTs follow */
     SOTTO_FRAME_PREPARE,   /* client: number of the item */
+    SOTTO_FRAME_STOCK,     /* either, silent OT only; tag: exchange: what its OTs are made from */
     SOTTO_FRAME_REQUEST,   /* client, per linear step: encrypted masks */
-    SOTTO_FRAME_MATRIX,    /* client, per unit step: OT extension */
+    SOTTO_FRAME_MATRIX,    /* client, per unit step: OT extension, or what it asks of silent OT */
     SOTTO_FRAME_ANSWER,    /* server, per linear step */
-    SOTTO_FRAME_CORRECTION,/* server, per unit step: payload of its OTs, then its own extension matrix */
-    SOTTO_FRAME_CHOICE,    /* client, per unit step: flips of choices and payload of its OTs */
+    SOTTO_FRAME_CORRECTION,/* server, per unit step: payload of its OTs, sums of silent OT, then its own matrix */
+    SOTTO_FRAME_CHOICE,    /* client, per unit step: flips of choices, payload and sums of its OTs */
     SOTTO_FRAME_TABLES,    /* server, per unit step, with the circuit provider */
     SOTTO_FRAME_READY,     /* server: the item is prepared */
     SOTTO_FRAME_INFER,     /* client: number of the item, masked image */

@@ -9,19 +9,20 @@
 
 /* ---- plan --------------------------------------------------------------------------------------------------------- */
 
-/* Of one instance; its number is that of the OT that carries its first input, so that none is garbled twice, here or for signs. */
+/* Of one instance, numbered by the OT that carries its first input. */
 static sotto_garble_job job_of(const sotto_label_plan *p, const sotto_ot *ot, int send, uint64_t first)
 {
-    return (sotto_garble_job){p->garbling, sotto_ot_hash(ot, SOTTO_DOMAIN_GARBLE, send), first, 1};
+    return (sotto_garble_job){p->garbling, sotto_ot_hash(ot, SOTTO_DOMAIN_GARBLE, send), sotto_sign_instance(first), 1};
 }
 
-int sotto_label_plan_new(sotto_label_plan *p, size_t count, unsigned k, sotto_ot_kind ot)
+int sotto_label_plan_new(sotto_label_plan *p, size_t count, unsigned k, sotto_ot_kind ot, sotto_garble_scheme scheme)
 {
     memset(p, 0, sizeof *p);
     if (count == 0 || count > 65536) {
         return sotto_fail(SOTTO_ERR_ARG, "the largest of %zu values: 1 to 65536 are possible", count);
     }
     p->count = count;
+    p->ot = ot;
     p->k = k;
     if (count == 1) {
         return SOTTO_OK;
@@ -31,7 +32,7 @@ int sotto_label_plan_new(sotto_label_plan *p, size_t count, unsigned k, sotto_ot
     if (status == SOTTO_OK) {
         sotto_circuit_known_inputs(&circuit);
         p->label_bits = circuit.output_count;
-        status = sotto_garbling_new(&p->garbling, &circuit, SOTTO_HALF_GATES);
+        status = sotto_garbling_new(&p->garbling, &circuit, scheme);
     }
     sotto_circuit_free(&circuit);
     if (status != SOTTO_OK) {
@@ -40,7 +41,8 @@ int sotto_label_plan_new(sotto_label_plan *p, size_t count, unsigned k, sotto_ot
     }
     p->client_ots = count * k;
     const sotto_garble_job one = {.g = p->garbling, .instances = 1};
-    p->bytes = (sotto_unit_bytes){.matrix = sotto_ot_wire_bytes(ot, p->client_ots),
+    p->bytes = (sotto_unit_bytes){.matrix = sotto_ot_wire_bytes(ot, p->client_ots, 1),
+                                  .correction = sotto_ot_answer_bytes(ot, p->client_ots),
                                   .choice = sotto_packed_bytes(p->client_ots, 1),
                                   .table = sotto_garble_bytes(&one),
                                   .offer = p->client_ots * sizeof(sotto_block) + sotto_packed_bytes(p->label_bits, 1)};
@@ -79,7 +81,6 @@ struct sotto_label_client {
 int sotto_label_client_new(sotto_label_client **out, const sotto_label_plan *p, sotto_ot *ot, sotto_chan *chan)
 {
     sotto_label_client *u = sotto_calloc(1, sizeof *u);
-    uint64_t first = 0;
     *out = NULL;
     if (u == NULL) {
         return no_memory(p);
@@ -87,9 +88,12 @@ int sotto_label_client_new(sotto_label_client **out, const sotto_label_plan *p, 
     *u = (sotto_label_client){.plan = p, .choices = sotto_calloc(p->bytes.choice, 1), .label = sotto_calloc(p->client_ots, sizeof *u->label),
                               .table = sotto_calloc(p->bytes.table, 1)};
     int status = u->choices == NULL || u->label == NULL || u->table == NULL ? no_memory(p) : SOTTO_OK;
-    if (status == SOTTO_OK && p->client_ots > 0) {
+    if (status == SOTTO_OK && p->client_ots > 0 && p->ot == SOTTO_OT_FERRET) {
+        status = sotto_ot_ask(ot, chan, NULL, p->client_ots);
+    } else if (status == SOTTO_OK && p->client_ots > 0) {
+        uint64_t first;
         status = sotto_ot_recv_random(ot, chan, u->choices, p->client_ots, u->label, &first);
-        u->job = job_of(p, ot, 0, first);
+        u->job = status == SOTTO_OK ? job_of(p, ot, 0, first) : u->job;
     }
     if (status != SOTTO_OK) {
         sotto_label_client_free(u);
@@ -97,6 +101,14 @@ int sotto_label_client_new(sotto_label_client **out, const sotto_label_plan *p, 
     }
     *out = u;
     return SOTTO_OK;
+}
+
+int sotto_label_client_take(sotto_label_client *u, sotto_ot *ot, const uint8_t *sums)
+{
+    uint64_t first;
+    const int status = sotto_ot_take(ot, sums, u->choices, u->plan->client_ots, u->label, &first);
+    u->job = status == SOTTO_OK ? job_of(u->plan, ot, 0, first) : u->job;
+    return status;
 }
 
 void sotto_label_client_choose(sotto_label_client *u, const uint64_t *c, uint8_t *choice)
@@ -174,6 +186,7 @@ struct sotto_label_server {
     sotto_block offset;
     uint64_t first;
     uint8_t *bits; /* of its shares */
+    uint8_t *sums; /* for the client, with silent OT */
     uint8_t permute[2]; /* of the outputs' zero labels, packed */
     int offered;
 };
@@ -188,12 +201,13 @@ int sotto_label_server_new(sotto_label_server **out, const sotto_label_plan *p, 
     u->plan = p;
     u->zero = sotto_calloc(2 * p->client_ots, sizeof *u->zero);
     u->bits = sotto_calloc(p->bytes.choice, 1);
-    int status = u->zero == NULL || u->bits == NULL ? no_memory(p) : SOTTO_OK;
+    u->sums = sotto_calloc(p->bytes.correction, 1);
+    int status = u->zero == NULL || u->bits == NULL || u->sums == NULL ? no_memory(p) : SOTTO_OK;
     if (status == SOTTO_OK && p->client_ots > 0) {
         status = sotto_rng_fill(rng, u->zero, p->client_ots * sizeof *u->zero);
     }
     if (status == SOTTO_OK && p->client_ots > 0) {
-        status = sotto_ot_send_random(ot, chan, p->client_ots, u->zero + p->client_ots, &u->first);
+        status = sotto_ot_give(ot, chan, 1, p->client_ots, u->zero + p->client_ots, &u->first, u->sums);
         u->offset = sotto_ot_offset(ot);
     }
     if (status != SOTTO_OK) {
@@ -202,6 +216,11 @@ int sotto_label_server_new(sotto_label_server **out, const sotto_label_plan *p, 
     }
     *out = u;
     return SOTTO_OK;
+}
+
+const uint8_t *sotto_label_server_sums(const sotto_label_server *u)
+{
+    return u->sums;
 }
 
 int sotto_label_server_ready(sotto_label_server *u, const sotto_ot *ot, uint8_t *tables, const uint8_t *choice)
@@ -248,5 +267,6 @@ void sotto_label_server_free(sotto_label_server *u)
     }
     sotto_free_secret(u->zero, 2 * u->plan->client_ots, sizeof *u->zero);
     sotto_free_secret(u->bits, u->plan->bytes.choice, 1);
+    sotto_free(u->sums);
     sotto_free_secret(u, 1, sizeof *u);
 }

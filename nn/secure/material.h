@@ -24,6 +24,7 @@ typedef struct sotto_terms {
     sotto_poly_plan *polys; /* zero where it is no POLY */
     int label_only;         /* the client gets no logits */
     sotto_label_plan label; /* where label_only */
+    sotto_ot_stock stock;   /* silent OT: trees of an item, received by the client and by the server; else 0 and 0 */
 } sotto_terms;
 
 /* SOTTO_ERR_PARAMS when the provider cannot decide a step's signs. */
@@ -39,7 +40,15 @@ typedef struct sotto_item_bytes {
 sotto_item_bytes sotto_terms_bytes(const sotto_terms *t);
 /* The part of one step of the program. */
 sotto_item_bytes sotto_terms_step_bytes(const sotto_terms *t, size_t at);
-/* The most that either side sends for one item with any provider that the network allows: what a channel may have to take in while it sends. */
+/* Silent OT: frames each way before the flights, each a round trip, and their part of the bytes above; 0 with other kinds. Trees of 2048 OTs that are made for them, by
+ * both sides. */
+typedef struct sotto_stock_cost {
+    unsigned exchanges;
+    uint64_t out, in; /* bytes that the client sends and receives */
+    size_t trees;
+} sotto_stock_cost;
+sotto_stock_cost sotto_terms_stock(const sotto_terms *t);
+/* The most that either side sends for one item with any provider and kind of OT that the network allows: what a channel may have to take in while it sends. */
 SOTTO_MUST_CHECK int sotto_network_item_bytes(const sotto_network *n, uint64_t *most);
 
 /* ---- client ---- */
@@ -50,6 +59,7 @@ typedef struct sotto_client_item {
     sotto_unit_client **unit;  /* per step */
     sotto_poly_client **poly;
     sotto_label_client *label;
+    size_t room;               /* bytes of tables that may still be kept in memory */
 } sotto_client_item;
 
 /* All three flights, from the first REQUEST on. sk: one per key of the network. *item is zero on failure. */

@@ -117,6 +117,17 @@ fail:
     return status;
 }
 
+void sotto_network_session(const sotto_model *m, sotto_sign_provider *sign, sotto_ot_kind *ot)
+{
+    const sotto_node_plan *p = &m->nodes[0].plan;
+    if (*sign == SOTTO_SIGN_PLANNED) {
+        *sign = p->sign > 0 ? (sotto_sign_provider)(p->sign - 1) : SOTTO_SIGN_LOOKUP;
+    }
+    if (*ot == SOTTO_OT_PLANNED) {
+        *ot = p->ot > 0 ? (sotto_ot_kind)p->ot : SOTTO_OT_SOFTSPOKEN4;
+    }
+}
+
 void sotto_network_free(sotto_network *n)
 {
     for (size_t i = 0; n->linear != NULL && i < n->program.step_count; i++) {

@@ -6,6 +6,7 @@
 
 #include "nn/plain/program.h"
 #include "nn/secure/linear.h"
+#include "nn/sotto.h"
 
 typedef struct sotto_network_linear {
     sotto_bfv_params *params; /* t = 2^l; NULL for a step that is not linear */
@@ -42,5 +43,8 @@ SOTTO_MUST_CHECK int sotto_network_choose_set(sotto_node_plan *plan, const sotto
 /* Sets poly.exchange in the plan of every act node with polynomials to what costs the fewest bytes of units and products (OT by SoftSpoken, k = 4). The rest of the plan must
  * be there; before sotto_network_choose_he. SOTTO_ERR_PARAMS, SOTTO_ERR_MEMORY. */
 SOTTO_MUST_CHECK int sotto_network_choose_products(sotto_model *m);
+
+/* Replaces SOTTO_SIGN_PLANNED and SOTTO_OT_PLANNED by what the plan says of sessions, else by lookup and SoftSpoken with k = 4; anything else stays. */
+void sotto_network_session(const sotto_model *m, sotto_sign_provider *sign, sotto_ot_kind *ot);
 
 #endif

@@ -53,12 +53,15 @@ static void section_sizes(const sotto_poly_plan *p, sotto_poly_section *s)
     s->server_ots = s->channels * top_bits(p);
     for (size_t at = 0; at < s->count; at += TILE) {
         const size_t n = tile_size(s, at);
-        b->matrix += powers * sotto_ot_wire_bytes(p->ot, n * p->l);
-        b->correction += powers * product_bytes(p, n);
+        b->matrix += powers * sotto_ot_wire_bytes(p->ot, n * p->l, 0);
+        s->client_sums += powers * sotto_ot_answer_bytes(p->ot, n * p->l);
+        s->payload += powers * product_bytes(p, n);
         b->choice += top_bytes(p, n);
         b->offer += powers * sotto_packed_bytes(n, p->l);
     }
-    b->correction += sotto_ot_wire_bytes(p->ot, s->server_ots);
+    s->server_sums = sotto_ot_answer_bytes(p->ot, s->server_ots);
+    b->correction = s->payload + s->client_sums + sotto_ot_wire_bytes(p->ot, s->server_ots, 0);
+    b->choice += s->server_sums;
 }
 
 int sotto_poly_plan_new(sotto_poly_plan *p, const sotto_step_info *step, sotto_ot_kind ot)
@@ -94,6 +97,8 @@ int sotto_poly_plan_new(sotto_poly_plan *p, const sotto_step_info *step, sotto_o
             p->bytes.correction += s.bytes.correction;
             p->bytes.choice += s.bytes.choice;
             p->bytes.offer += s.bytes.offer;
+            p->client_sums += s.client_sums;
+            p->server_sums += s.server_sums;
             p->section[p->sections++] = s;
         }
     }
@@ -189,6 +194,11 @@ static void local_channels(const sotto_poly_plan *p, uint64_t *out, const uint64
     }
 }
 
+static int silent(const sotto_poly_plan *p)
+{
+    return p->ot == SOTTO_OT_FERRET;
+}
+
 static int no_memory(const sotto_poly_plan *p)
 {
     return sotto_fail(SOTTO_ERR_MEMORY, "no memory for a layer of %zu polynomials", p->words);
@@ -212,18 +222,23 @@ static size_t plan_values(const sotto_poly_plan *p)
     return values;
 }
 
-/* The OTs of one power of a tile: bit i of value v is number i n + v. */
-static int client_power(const sotto_poly_plan *p, size_t n, sotto_ot *ot, sotto_chan *chan, const uint64_t *power, uint64_t *sum, uint8_t *choices,
-                        sotto_block *key, desk *d)
+/* The choices of one power of a tile: bit i of value v is number i n + v. */
+static void power_choices(const sotto_poly_plan *p, size_t n, const uint64_t *power, uint8_t *choices)
 {
-    uint64_t first;
     memset(choices, 0, (n * p->l + 7) / 8);
     for (unsigned i = 0; i < p->l; i++) {
         for (size_t v = 0; v < n; v++) {
             sotto_bit_or(choices, i * n + v, (unsigned)(power[v] >> i & 1));
         }
     }
-    const int status = sotto_ot_recv(ot, chan, choices, n * p->l, key, &first);
+}
+
+/* What the keys of these OTs are to the client: with their matrix, or where they are silent with the server's sums. */
+static int client_power(const sotto_poly_plan *p, size_t n, sotto_ot *ot, sotto_chan *chan, const uint8_t *sums, const uint8_t *choices, uint64_t *sum,
+                        sotto_block *key, desk *d)
+{
+    uint64_t first;
+    const int status = silent(p) ? sotto_ot_take(ot, sums, NULL, n * p->l, key, &first) : sotto_ot_recv(ot, chan, choices, n * p->l, key, &first);
     for (unsigned i = 0; i < p->l && status == SOTTO_OK; i++) {
         sotto_ot_keys_recv(ot, first + i * n, n, 0, key + i * n, d->k0);
         sotto_product_recv(p->l - i, 0, d->share, NULL, NULL, d->k0, n);
@@ -254,7 +269,8 @@ int sotto_poly_client_new(sotto_poly_client **out, const sotto_poly_plan *p, sot
             gather(p, s, at, n, rho, d->x);
             for (unsigned j = 1; j < s->degree && status == SOTTO_OK; j++) {
                 raise_to(d->power, d->x, j, n);
-                status = client_power(p, n, ot, chan, d->power, u->sum + done + at, choices, key, d);
+                power_choices(p, n, d->power, choices);
+                status = silent(p) ? sotto_ot_ask(ot, chan, choices, n * p->l) : client_power(p, n, ot, chan, NULL, choices, u->sum + done + at, key, d);
             }
         }
         done += s->count;
@@ -321,27 +337,36 @@ static void client_top(const sotto_poly_plan *p, const sotto_poly_section *s, si
 static int client_section(sotto_poly_client *u, const sotto_poly_section *s, sotto_ot *ot, sotto_chan *chan, uint64_t *sum, sotto_writer *choice, desk *d)
 {
     const sotto_poly_plan *p = u->plan;
-    const size_t payload = s->bytes.correction - sotto_ot_wire_bytes(p->ot, s->server_ots);
-    uint8_t *body = sotto_calloc(payload, 1);
-    sotto_block *key = sotto_calloc(s->server_ots, sizeof *key);
+    const size_t own = silent(p) ? TILE * p->l : 0;
+    uint8_t *body = sotto_calloc(s->payload + s->client_sums, 1), *answer = sotto_calloc(s->server_sums, 1);
+    sotto_block *key = sotto_calloc(s->server_ots + own, sizeof *key);
     uint64_t first;
-    int status = body == NULL || key == NULL ? no_memory(p) : sotto_chan_recv(chan, body, payload);
+    int status = body == NULL || answer == NULL || key == NULL ? no_memory(p) : sotto_chan_recv(chan, body, s->payload + s->client_sums);
     if (status == SOTTO_OK) {
-        status = sotto_ot_send(ot, chan, s->server_ots, key, &first);
+        status = sotto_ot_give(ot, chan, 0, s->server_ots, key, &first, answer);
     }
     sotto_reader r;
-    sotto_reader_init(&r, body, payload);
+    sotto_reader_init(&r, body, s->payload);
+    const uint8_t *sums = body != NULL ? body + s->payload : NULL;
     for (size_t at = 0; at < s->count && status == SOTTO_OK; at += TILE) {
         const size_t n = tile_size(s, at);
         gather(p, s, at, n, u->rho, d->x);
-        client_correct(p, s->degree, n, &r, sum + at, d);
-        client_top(p, s, at, n, ot, key, first, choice, sum + at, d);
+        for (unsigned j = 1; own > 0 && j < s->degree && status == SOTTO_OK; j++) {
+            status = client_power(p, n, ot, chan, sums, NULL, sum + at, key + s->server_ots, d);
+            sums += sotto_ot_answer_bytes(p->ot, n * p->l);
+        }
+        if (status == SOTTO_OK) {
+            client_correct(p, s->degree, n, &r, sum + at, d);
+            client_top(p, s, at, n, ot, key, first, choice, sum + at, d);
+        }
     }
+    sotto_write_bytes(choice, answer, s->server_sums);
     if (status == SOTTO_OK) {
         status = sotto_reader_finish(&r, "OT payload of a polynomial");
     }
     sotto_free(body);
-    sotto_free_secret(key, s->server_ots, sizeof *key);
+    sotto_free(answer);
+    sotto_free_secret(key, s->server_ots + own, sizeof *key);
     return status;
 }
 
@@ -413,7 +438,7 @@ struct sotto_poly_server {
     const int64_t *coefficients;
     uint64_t *sum;    /* as at the client */
     uint64_t *mask;   /* V_j: sections one after the other, of each [power][value] */
-    uint8_t *payload; /* until it is sent */
+    uint8_t *payload; /* until it is sent: of each section the corrections, then the sums of silent OT */
     size_t values, masks, payload_bytes;
     int offered; /* each V_j masks one message */
 };
@@ -423,11 +448,11 @@ static const int64_t *terms_of(const sotto_poly_server *u, const sotto_poly_sect
     return u->coefficients + (size_t)s->channel[channel] * SOTTO_POLY_TERMS;
 }
 
-static int server_power(const sotto_poly_plan *p, size_t n, sotto_ot *ot, sotto_chan *chan, uint64_t *mask, uint64_t *sum, sotto_writer *payload,
+static int server_power(const sotto_poly_plan *p, size_t n, sotto_ot *ot, sotto_chan *chan, uint64_t *mask, uint64_t *sum, sotto_writer *payload, uint8_t *answer,
                         sotto_block *key, desk *d)
 {
     uint64_t first;
-    const int status = sotto_ot_send(ot, chan, n * p->l, key, &first);
+    const int status = sotto_ot_give(ot, chan, 0, n * p->l, key, &first, answer);
     for (unsigned i = 0; i < p->l && status == SOTTO_OK; i++) {
         sotto_ot_keys_send(ot, first + i * n, n, 0, key + i * n, d->k0, d->k1);
         if (i == 0) {
@@ -447,7 +472,7 @@ static int server_begin(sotto_poly_server *u, const sotto_poly_plan *p, const in
     for (size_t k = 0; k < p->sections; k++) {
         const sotto_poly_section *s = &p->section[k];
         u->masks += s->count * (s->degree - 1);
-        u->payload_bytes += s->bytes.correction - sotto_ot_wire_bytes(p->ot, s->server_ots);
+        u->payload_bytes += s->payload + s->client_sums;
     }
     u->sum = sotto_calloc(u->values, sizeof *u->sum);
     u->mask = sotto_calloc(u->masks, sizeof *u->mask);
@@ -469,16 +494,21 @@ int sotto_poly_server_new(sotto_poly_server **out, const sotto_poly_plan *p, sot
         status = server_begin(u, p, coefficients);
     }
     if (status == SOTTO_OK) {
-        sotto_writer w;
-        sotto_writer_init(&w, u->payload, u->payload_bytes);
+        uint8_t *payload = u->payload;
         uint64_t *sum = u->sum, *mask = u->mask;
         for (size_t k = 0; k < p->sections && status == SOTTO_OK; k++) {
             const sotto_poly_section *s = &p->section[k];
+            uint8_t *answer = payload + s->payload;
+            sotto_writer w;
+            sotto_writer_init(&w, payload, s->payload);
             for (size_t at = 0; at < s->count && status == SOTTO_OK; at += TILE) {
+                const size_t n = tile_size(s, at);
                 for (unsigned j = 1; j < s->degree && status == SOTTO_OK; j++) {
-                    status = server_power(p, tile_size(s, at), ot, chan, mask + (j - 1) * s->count + at, sum + at, &w, key, d);
+                    status = server_power(p, n, ot, chan, mask + (j - 1) * s->count + at, sum + at, &w, answer, key, d);
+                    answer += sotto_ot_answer_bytes(p->ot, n * p->l);
                 }
             }
+            payload += s->payload + s->client_sums;
             sum += s->count;
             mask += s->count * (s->degree - 1);
         }
@@ -493,24 +523,31 @@ int sotto_poly_server_new(sotto_poly_server **out, const sotto_poly_plan *p, sot
     return status;
 }
 
-/* The OTs of a section with the bits of C_d as choices, and what their keys are to every value of the channel. */
-static int server_top(sotto_poly_server *u, const sotto_poly_section *s, sotto_ot *ot, sotto_chan *chan, uint64_t *sum, desk *d)
+/* The bits of C_d of a section's channels, packed. */
+static uint8_t *section_choices(const sotto_poly_server *u, const sotto_poly_section *s)
 {
-    const sotto_poly_plan *p = u->plan;
-    const unsigned bits = top_bits(p);
-    uint64_t first, share[SOTTO_POLY_BITS_MAX];
+    const unsigned bits = top_bits(u->plan);
     uint8_t *choices = sotto_calloc((s->server_ots + 7) / 8, 1);
-    sotto_block *key = sotto_calloc(s->server_ots, sizeof *key);
-    int status = choices == NULL || key == NULL ? no_memory(p) : SOTTO_OK;
-    for (size_t c = 0; c < s->channels && status == SOTTO_OK; c++) {
+    for (size_t c = 0; c < s->channels && choices != NULL; c++) {
         const uint64_t top = (uint64_t)terms_of(u, s, c)[s->degree];
         for (unsigned i = 0; i < bits; i++) {
             sotto_bit_or(choices, c * bits + i, (unsigned)(top >> i & 1));
         }
     }
-    if (status == SOTTO_OK) {
-        status = sotto_ot_recv(ot, chan, choices, s->server_ots, key, &first);
-    }
+    return choices;
+}
+
+/* The OTs of a section with these choices, by their matrix or the client's sums, and what their keys are to every value of the channel. */
+static int server_top(const sotto_poly_server *u, const sotto_poly_section *s, sotto_ot *ot, sotto_chan *chan, const uint8_t *choices, const uint8_t *sums, uint64_t *sum,
+                      desk *d)
+{
+    const sotto_poly_plan *p = u->plan;
+    const unsigned bits = top_bits(p);
+    uint64_t first, share[SOTTO_POLY_BITS_MAX];
+    sotto_block *key = sotto_calloc(s->server_ots, sizeof *key);
+    int status = key == NULL ? no_memory(p)
+                 : silent(p) ? sotto_ot_take(ot, sums, NULL, s->server_ots, key, &first)
+                             : sotto_ot_recv(ot, chan, choices, s->server_ots, key, &first);
     for (size_t c = 0; c < s->channels && status == SOTTO_OK; c++) {
         for (size_t v = 0; v < p->area; v++) {
             if (v % 2 == 0) {
@@ -523,8 +560,18 @@ static int server_top(sotto_poly_server *u, const sotto_poly_section *s, sotto_o
         }
     }
     sotto_wipe(share, sizeof share);
-    sotto_free_secret(choices, (s->server_ots + 7) / 8, 1);
     sotto_free_secret(key, s->server_ots, sizeof *key);
+    return status;
+}
+
+static int section_correct(const sotto_poly_server *u, const sotto_poly_section *s, sotto_ot *ot, sotto_chan *chan, const uint8_t *payload, uint64_t *sum, desk *d)
+{
+    uint8_t *choices = section_choices(u, s);
+    int status = choices == NULL ? no_memory(u->plan) : sotto_chan_send(chan, payload, s->payload + s->client_sums);
+    if (status == SOTTO_OK) {
+        status = silent(u->plan) ? sotto_ot_ask(ot, chan, choices, s->server_ots) : server_top(u, s, ot, chan, choices, NULL, sum, d);
+    }
+    sotto_free_secret(choices, (s->server_ots + 7) / 8, 1);
     return status;
 }
 
@@ -537,12 +584,8 @@ int sotto_poly_server_correct(sotto_poly_server *u, sotto_ot *ot, sotto_chan *ch
     uint64_t *sum = u->sum;
     for (size_t k = 0; k < p->sections && status == SOTTO_OK; k++) {
         const sotto_poly_section *s = &p->section[k];
-        const size_t bytes = s->bytes.correction - sotto_ot_wire_bytes(p->ot, s->server_ots);
-        status = sotto_chan_send(chan, payload, bytes);
-        if (status == SOTTO_OK) {
-            status = server_top(u, s, ot, chan, sum, d);
-        }
-        payload += bytes;
+        status = section_correct(u, s, ot, chan, payload, sum, d);
+        payload += s->payload + s->client_sums;
         sum += s->count;
     }
     sotto_free_secret(u->payload, u->payload_bytes, 1);
@@ -563,7 +606,7 @@ static void top_choices(const sotto_poly_server *u, const sotto_poly_section *s,
     }
 }
 
-int sotto_poly_server_ready(sotto_poly_server *u, const uint8_t *choice)
+int sotto_poly_server_ready(sotto_poly_server *u, sotto_ot *ot, const uint8_t *choice)
 {
     const sotto_poly_plan *p = u->plan;
     sotto_reader r;
@@ -582,6 +625,10 @@ int sotto_poly_server_ready(sotto_poly_server *u, const uint8_t *choice)
                 sotto_product_correct(p->l - i, d->share, d->word, d->bit, n);
                 add_bit(sum + at, d->share, i, i + 1 == p->bits, n);
             }
+        }
+        const uint8_t *sums = sotto_read_span(&r, s->server_sums);
+        if (s->server_sums > 0) {
+            status = sums != NULL ? server_top(u, s, ot, NULL, NULL, sums, sum, d) : r.status;
         }
         sum += s->count;
     }

@@ -33,6 +33,8 @@ typedef struct sotto_poly_section {
     size_t count;            /* values: channels * area */
     const uint32_t *channel; /* of the layer, ascending */
     size_t client_ots, server_ots;
+    size_t payload;          /* bytes of corrections in CORRECTION */
+    size_t client_sums, server_sums; /* bytes of the answers to each, with silent OT; they follow the corrections of CORRECTION and of CHOICE */
     sotto_unit_bytes bytes;  /* table and reply are 0 */
 } sotto_poly_section;
 
@@ -44,6 +46,7 @@ typedef struct sotto_poly_plan {
     size_t words, area;
     unsigned l, bits, shift;
     sotto_ot_kind ot;
+    size_t client_sums, server_sums;
     sotto_unit_bytes bytes;
 } sotto_poly_plan;
 
@@ -65,7 +68,7 @@ void sotto_poly_client_free(sotto_poly_client *u);
 /* coefficients: SOTTO_POLY_TERMS of each channel, the highest of a channel in [-2^(bits-1), 2^(bits-1)); they outlive the state. */
 SOTTO_MUST_CHECK int sotto_poly_server_new(sotto_poly_server **out, const sotto_poly_plan *p, sotto_ot *ot, sotto_chan *chan, const int64_t *coefficients);
 SOTTO_MUST_CHECK int sotto_poly_server_correct(sotto_poly_server *u, sotto_ot *ot, sotto_chan *chan);
-SOTTO_MUST_CHECK int sotto_poly_server_ready(sotto_poly_server *u, const uint8_t *choice);
+SOTTO_MUST_CHECK int sotto_poly_server_ready(sotto_poly_server *u, sotto_ot *ot, const uint8_t *choice);
 /* e: its shares of what is read, a: of the result; plan words modulo 2^l. SOTTO_ERR_USED for a second offer, SOTTO_ERR_MEMORY. */
 SOTTO_MUST_CHECK int sotto_poly_server_offer(sotto_poly_server *u, uint8_t *offer, uint64_t *a, const uint64_t *e);
 void sotto_poly_server_free(sotto_poly_server *u);

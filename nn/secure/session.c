@@ -403,6 +403,7 @@ int sotto_session_open(sotto_session **out, const sotto_network *n, const sotto_
     }
     s->network = n;
     s->env = *env;
+    sotto_network_session(&n->model, &sign, &ot);
     int status = sotto_terms_new(&s->terms, n, sign, ot);
     if (status == SOTTO_OK && env->label_only) {
         status = sotto_terms_label_only(&s->terms);

@@ -27,6 +27,7 @@ typedef struct sotto_session_env {
     sotto_audit audit; /* share NULL: none */
     void (*progress)(void *ctx, size_t done, size_t total); /* client, per prepare; may be NULL */
     void *progress_ctx;
+    size_t table_memory; /* client: bytes of garbled tables that an item keeps in memory, the others are in files (lib/spill.h); 0: no limit */
     int label_only;    /* client: ask for labels and no logits; server: serve no client that asks for logits */
     unsigned items;    /* server: prepared items that may wait, 0: as many as a session makes */
     /* Server: called with 1 before it waits for the client's next request, with 0 when that has begun; may be NULL. */
@@ -52,7 +53,7 @@ SOTTO_MUST_CHECK int sotto_session_serve(const sotto_serving *s, const sotto_ses
 /* ---- client ---- */
 typedef struct sotto_session sotto_session;
 
-/* Handshake, key generation, base OTs. Keeps references to n, env->chan and env->pool. SOTTO_ERR_MISMATCH, _VERSION, _PEER, ... */
+/* Handshake, key generation, base OTs; sign and ot may be SOTTO_SIGN_PLANNED, SOTTO_OT_PLANNED. Keeps references to n, env->chan and env->pool. SOTTO_ERR_MISMATCH, _VERSION, _PEER, ... */
 SOTTO_MUST_CHECK int sotto_session_open(sotto_session **out, const sotto_network *n, const sotto_session_env *env,
                                         sotto_sign_provider sign, sotto_ot_kind ot);
 /* Prepares one more item. SOTTO_ERR_LIMIT when the server lets no more wait, or the session has made 1024: the session lives. */

@@ -13,15 +13,33 @@
 #define CIRCUIT_U_MAX 50u
 #define OUTPUTS_MAX   2u
 
+static const struct {
+    const char *name;
+    unsigned u_max;
+    sotto_garble_scheme scheme; /* of circuits, that of the label where signs are none */
+} providers[SOTTO_SIGN_PROVIDERS] = {
+    [SOTTO_SIGN_LOOKUP] = {"lookup", SOTTO_LOOKUP_U_MAX, SOTTO_HALF_GATES},
+    [SOTTO_SIGN_CIRCUIT] = {"circuit", CIRCUIT_U_MAX, SOTTO_HALF_GATES},
+    [SOTTO_SIGN_CIRCUIT3] = {"circuit3", CIRCUIT_U_MAX, SOTTO_THREE_HALVES},
+};
+
+const char *sotto_sign_name(sotto_sign_provider provider)
+{
+    return provider < SOTTO_SIGN_PROVIDERS ? providers[provider].name : "unknown";
+}
+
+sotto_garble_scheme sotto_sign_scheme(sotto_sign_provider provider)
+{
+    return providers[provider].scheme;
+}
+
 int sotto_sign_plan_new(sotto_sign_plan *p, sotto_sign_provider provider, unsigned u, unsigned outputs, size_t count)
 {
-    const unsigned most = provider == SOTTO_SIGN_LOOKUP ? SOTTO_LOOKUP_U_MAX : CIRCUIT_U_MAX;
     if (provider >= SOTTO_SIGN_PROVIDERS) {
-        return sotto_fail(SOTTO_ERR_PARAMS, "unknown sign provider %d; lookup and circuit are there", (int)provider);
+        return sotto_fail(SOTTO_ERR_PARAMS, "unknown sign provider %d; lookup, circuit and circuit3 are there", (int)provider);
     }
-    if (u < 2 || u > most) {
-        return sotto_fail(SOTTO_ERR_PARAMS, "signs of u = %u bits: the %s takes 2 to %u; %s", u,
-                          provider == SOTTO_SIGN_LOOKUP ? "lookup" : "circuit", most,
+    if (u < 2 || u > providers[provider].u_max) {
+        return sotto_fail(SOTTO_ERR_PARAMS, "signs of u = %u bits: the %s takes 2 to %u; %s", u, providers[provider].name, providers[provider].u_max,
                           provider == SOTTO_SIGN_LOOKUP ? "choose the circuit, or plan a smaller u" : "plan a smaller u");
     }
     if (outputs < 1 || outputs > OUTPUTS_MAX) {
@@ -47,10 +65,10 @@ int sotto_sign_plan_new(sotto_sign_plan *p, sotto_sign_provider provider, unsign
     return SOTTO_OK;
 }
 
-/* Two blocks an AND, one the first of a decision. */
+/* The client knows one input of the first AND of a decision. */
 size_t sotto_sign_table_bytes(const sotto_sign_plan *p, size_t n)
 {
-    return p->provider == SOTTO_SIGN_LOOKUP ? 0 : n * p->outputs * (2 * (size_t)(p->u - 1) - 1) * sizeof(sotto_block);
+    return p->provider == SOTTO_SIGN_LOOKUP ? 0 : sotto_garble_gate_bytes(sotto_sign_scheme(p->provider), p->outputs * (p->u - 2), p->outputs, n);
 }
 
 void sotto_sign_flips(const sotto_sign_plan *p, uint64_t *flips, const uint64_t *r, const uint64_t *top, size_t n)
@@ -81,9 +99,6 @@ static size_t decoding_at(const sotto_sign_plan *p, unsigned k, size_t at)
     return p->outputs * p->ots * sizeof(sotto_block) + bits_at(p, k, at);
 }
 
-/* Circuits are numbered like the OTs that carry their inputs: instance i of a tile is first + i, and a tile takes at least as many OT numbers as it has
- * units, so that no number is garbled twice. The hash domains are apart. */
-
 /* The carry circuit made ready for garbling: a carry for each of the server's numbers. The client knows its own inputs: the permute bits of its labels are its bits,
  * on both sides (sotto_label_known). */
 static int sign_garbling(sotto_garbling **out, const sotto_sign_plan *p)
@@ -98,7 +113,7 @@ static int sign_garbling(sotto_garbling **out, const sotto_sign_plan *p)
     int status = sotto_circuit_finish(&circuit);
     if (status == SOTTO_OK) {
         sotto_circuit_known_inputs(&circuit);
-        status = sotto_garbling_new(out, &circuit, SOTTO_HALF_GATES);
+        status = sotto_garbling_new(out, &circuit, sotto_sign_scheme(p->provider));
     }
     sotto_circuit_free(&circuit);
     return status;
@@ -106,7 +121,7 @@ static int sign_garbling(sotto_garbling **out, const sotto_sign_plan *p)
 
 static sotto_garble_job job_of(const sotto_garbling *g, const sotto_ot *ot, int send, uint64_t first, size_t n)
 {
-    return (sotto_garble_job){g, sotto_ot_hash(ot, SOTTO_DOMAIN_GARBLE, send), first, n};
+    return (sotto_garble_job){g, sotto_ot_hash(ot, SOTTO_DOMAIN_GARBLE, send), sotto_sign_instance(first), n};
 }
 
 /* ---- client ---------------------------------------------------------------------------------------------------- */
@@ -117,10 +132,9 @@ struct sotto_sign_client {
     sotto_garbling *garbling; /* circuit, like all that follows */
     sotto_garble_job *job; /* of each tile */
     sotto_block *label;    /* by tiles, of each wire-major: OT outputs, whose permute bits are still to be set */
-    const uint8_t *table;  /* the caller's */
 };
 
-int sotto_sign_client_new(sotto_sign_client **out, const sotto_sign_plan *p, const uint8_t *tables)
+int sotto_sign_client_new(sotto_sign_client **out, const sotto_sign_plan *p)
 {
     *out = NULL;
     sotto_sign_client *s = sotto_calloc(1, sizeof *s);
@@ -134,11 +148,10 @@ int sotto_sign_client_new(sotto_sign_client **out, const sotto_sign_plan *p, con
     } else {
         s->job = sotto_calloc(tiles(p), sizeof *s->job);
         s->label = sotto_calloc(p->ots, sizeof *s->label);
-        s->table = tables;
     }
     if (p->provider == SOTTO_SIGN_LOOKUP ? s->pads == NULL : s->job == NULL || s->label == NULL) {
         status = sotto_fail(SOTTO_ERR_MEMORY, "no memory for %zu signs", p->count);
-    } else if (p->provider == SOTTO_SIGN_CIRCUIT) {
+    } else if (p->provider != SOTTO_SIGN_LOOKUP) {
         status = sign_garbling(&s->garbling, p);
     }
     if (status != SOTTO_OK) {
@@ -174,8 +187,8 @@ int sotto_sign_client_keys(sotto_sign_client *s, size_t at, size_t n, const sott
     return SOTTO_OK;
 }
 
-static int open_circuit(const sotto_sign_client *s, size_t at, size_t n, uint64_t *const *b, const uint8_t *message, const uint64_t *top,
-                        sotto_block *scratch)
+static int open_circuit(const sotto_sign_client *s, size_t at, size_t n, uint64_t *const *b, const uint8_t *message, const uint8_t *tables,
+                        const uint64_t *top, sotto_block *scratch)
 {
     const sotto_sign_plan *p = &s->plan;
     const size_t bits = p->u - 1, theirs = p->outputs * bits;
@@ -189,7 +202,7 @@ static int open_circuit(const sotto_sign_client *s, size_t at, size_t n, uint64_
             own[j * n + i] = sotto_label_known(label[j * n + i], (unsigned)(top[i] >> j) & 1);
         }
     }
-    int status = sotto_garble_evaluate(&s->job[at / SOTTO_SIGN_TILE], scratch, s->table + sotto_sign_table_bytes(p, at), result);
+    int status = sotto_garble_evaluate(&s->job[at / SOTTO_SIGN_TILE], scratch, tables + sotto_sign_table_bytes(p, at), result);
     for (unsigned k = 0; k < p->outputs && status == SOTTO_OK; k++) {
         sotto_reader r;
         sotto_reader_init(&r, message + decoding_at(p, k, at), sotto_packed_bytes(n, 1));
@@ -202,12 +215,12 @@ static int open_circuit(const sotto_sign_client *s, size_t at, size_t n, uint64_
     return status;
 }
 
-int sotto_sign_open(const sotto_sign_client *s, size_t at, size_t n, uint64_t *const *b, const uint8_t *message, const uint64_t *top,
-                    sotto_block *scratch)
+int sotto_sign_open(const sotto_sign_client *s, size_t at, size_t n, uint64_t *const *b, const uint8_t *message, const uint8_t *tables,
+                    const uint64_t *top, sotto_block *scratch)
 {
     const sotto_sign_plan *p = &s->plan;
-    if (p->provider == SOTTO_SIGN_CIRCUIT) {
-        return open_circuit(s, at, n, b, message, top, scratch);
+    if (p->provider != SOTTO_SIGN_LOOKUP) {
+        return open_circuit(s, at, n, b, message, tables, top, scratch);
     }
     uint64_t pad[SOTTO_SIGN_TILE];
     for (unsigned k = 0; k < p->outputs; k++) {
@@ -262,7 +275,7 @@ int sotto_sign_server_new(sotto_sign_server **out, const sotto_sign_plan *p, con
     }
     if (p->provider == SOTTO_SIGN_LOOKUP ? s->pads == NULL : s->first == NULL || s->q == NULL || s->permute == NULL) {
         status = sotto_fail(SOTTO_ERR_MEMORY, "no memory for %zu signs", p->count);
-    } else if (p->provider == SOTTO_SIGN_CIRCUIT) {
+    } else if (p->provider != SOTTO_SIGN_LOOKUP) {
         status = sotto_rng_fill(rng, &s->seed, sizeof s->seed);
         if (status == SOTTO_OK) {
             status = sign_garbling(&s->garbling, p);
@@ -332,7 +345,7 @@ static int garble(sotto_sign_server *s, size_t at, size_t n, const sotto_ot *ot,
 int sotto_sign_server_ready(sotto_sign_server *s, size_t at, size_t n, const sotto_ot *ot, const uint64_t *flips, uint8_t *tables,
                             sotto_block *scratch)
 {
-    if (s->plan.provider == SOTTO_SIGN_CIRCUIT) {
+    if (s->plan.provider != SOTTO_SIGN_LOOKUP) {
         return garble(s, at, n, ot, flips, tables, scratch);
     }
     for (unsigned k = 0; k < s->plan.outputs; k++) {
@@ -367,7 +380,7 @@ static void offer_circuit(sotto_sign_server *s, size_t at, size_t n, uint8_t *me
 void sotto_sign_offer(sotto_sign_server *s, size_t at, size_t n, uint8_t *message, const uint64_t *const *top, const uint64_t *const *pi)
 {
     const sotto_sign_plan *p = &s->plan;
-    if (p->provider == SOTTO_SIGN_CIRCUIT) {
+    if (p->provider != SOTTO_SIGN_LOOKUP) {
         offer_circuit(s, at, n, message, top, pi);
         return;
     }

@@ -52,6 +52,15 @@ typedef struct sotto_sign_window {
     unsigned k, j; /* 1 <= u = k - j, k <= l */
 } sotto_sign_window;
 
+/* The values for which the decision is right when both sides shift their shares left by `lift` bits first, lift < k: low <= y <= high. With lift >= j nothing is below a step; else one
+ * value more below would do. */
+static inline void sotto_sign_range(sotto_sign_window w, unsigned lift, int64_t *low, int64_t *high)
+{
+    const int64_t room = (INT64_C(1) << (w.k - 1)) - (w.j > lift ? INT64_C(1) << (w.j - 1) : 0); /* -room <= y 2^lift < room */
+    *low = -(room >> lift);
+    *high = (room - 1) >> lift;
+}
+
 /* The u bits that each side puts into the sign decision. */
 void sotto_sign_top_server(sotto_sign_window w, uint64_t *top, const uint64_t *a, size_t count);
 void sotto_sign_top_client(sotto_sign_window w, uint64_t *top, const uint64_t *c, size_t count);

@@ -27,8 +27,11 @@ static int section_sizes(sotto_unit_section *s, const sotto_step_info *step, uns
         b->reply += s->decisions * sotto_packed_bytes(s->count, 1);
     }
     s->client_ots = s->count * unit_ots(s);
-    b->matrix = sotto_ot_wire_bytes(ot, s->client_ots);
-    b->correction += sotto_ot_wire_bytes(ot, s->server_ots);
+    s->client_sums = sotto_ot_answer_bytes(ot, s->client_ots);
+    s->server_sums = sotto_ot_answer_bytes(ot, s->server_ots);
+    b->matrix = sotto_ot_wire_bytes(ot, s->client_ots, 1);
+    b->correction += s->client_sums + sotto_ot_wire_bytes(ot, s->server_ots, 1);
+    b->choice += s->server_sums;
     return SOTTO_OK;
 }
 
@@ -96,11 +99,12 @@ static int mixed_sections(sotto_unit_plan *p, sorting *o, sotto_sign_provider pr
     }
     p->sections = sotto_calloc(most, sizeof *p->sections);
     p->value = sotto_calloc(step->words, sizeof *p->value);
+    p->lift = step->lift == NULL ? NULL : sotto_calloc(step->decisions, 1);
     size_t *first = status == SOTTO_OK ? sotto_calloc(o->most + 1, sizeof *first) : NULL; /* of the values of each section */
-    if (status == SOTTO_ERR_MEMORY || (status == SOTTO_OK && (p->sections == NULL || p->value == NULL || first == NULL))) {
+    if (status == SOTTO_ERR_MEMORY || (status == SOTTO_OK && (p->sections == NULL || p->value == NULL || first == NULL || (step->lift != NULL && p->lift == NULL)))) {
         status = sotto_fail(SOTTO_ERR_MEMORY, "no memory for the plan of %zu units", step->words);
     }
-    size_t used = 0;
+    size_t used = 0, decided = 0;
     for (size_t n = 0; status == SOTTO_OK && n <= o->most; n++) {
         const size_t count = n == 0 ? o->passed : o->of_size[n], pixels = n == 0 ? 1 : n;
         if (count > 0) {
@@ -108,6 +112,13 @@ static int mixed_sections(sotto_unit_plan *p, sorting *o, sotto_sign_provider pr
             *s = (sotto_unit_section){.count = count, .pixels = pixels, .value = p->value + used, .decisions = n > 0};
             first[n] = used;
             used += count * pixels;
+            s->lift = n > 0 && p->lift != NULL ? p->lift + decided : NULL;
+            for (size_t d = 0; s->lift != NULL && d < step->decisions; d++) {
+                if (o->pixels[d] == n) {
+                    p->lift[decided + o->place[d]] = step->lift[d];
+                }
+            }
+            decided += n > 0 ? count : 0;
             status = section_sizes(s, step, ceil_log2(pixels), provider, ot);
         }
     }
@@ -141,6 +152,14 @@ static int plan_sections(sotto_unit_plan *p, const sotto_step_info *step, sotto_
     }
     p->section_count = 1;
     p->sections[0] = (sotto_unit_section){.count = step->units, .pixels = 1, .decisions = step->clip ? 2 : step->sign ? 1 : 0};
+    if (step->sign && step->lift != NULL) {
+        p->lift = sotto_calloc(step->units, 1);
+        if (p->lift == NULL) {
+            return sotto_fail(SOTTO_ERR_MEMORY, "no memory for the plan of %zu units", step->units);
+        }
+        memcpy(p->lift, step->lift, step->units);
+        p->sections[0].lift = p->lift;
+    }
     return section_sizes(&p->sections[0], step, 0, provider, ot);
 }
 
@@ -159,6 +178,8 @@ int sotto_unit_plan_new(sotto_unit_plan *p, const sotto_step_info *step, sotto_s
         const sotto_unit_section *s = &p->sections[i];
         p->client_ots += s->client_ots;
         p->server_ots += s->server_ots;
+        p->client_sums += s->client_sums;
+        p->server_sums += s->server_sums;
         p->bytes.matrix += s->bytes.matrix;
         p->bytes.correction += s->bytes.correction;
         p->bytes.choice += s->bytes.choice;
@@ -176,5 +197,6 @@ void sotto_unit_plan_free(sotto_unit_plan *p)
 {
     sotto_free(p->sections);
     sotto_free(p->value);
+    sotto_free(p->lift);
     memset(p, 0, sizeof *p);
 }

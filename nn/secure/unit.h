@@ -13,6 +13,9 @@
  *     client: CHOICE      flips of the choices that must follow its share, payload of its OTs
  *     server: TABLES      circuit provider only
  * infer: server OFFER (d, Z, sign message), client REPLY (g, w).
+ * With silent OT (Ferret) the same frames carry its halves (ot/extension.h), from a stock of trees that has been made: MATRIX what the client asks for, CORRECTION the
+ * sums for that after the payload, then what the server asks for, CHOICE the sums for that at its end. So a party that receives has its keys one flight later, the client
+ * before it chooses, the server before its tables.
  *
  * The client's OTs, in order for each tile of n decisions (SOTTO_SIGN_TILE): n for the truncations of each pixel (if the ring widens), n for tau (if there is a decision), n for
  * tau2 (clip), n (u - 1) for signs. tau, tau2 and pi ARE the random choices, which the OT session draws. Truncation OTs run on random sigma; the client sends
@@ -46,8 +49,10 @@ typedef struct sotto_unit_section {
     unsigned widen;        /* m: bits that the truncation finds by OT; 0: none */
     size_t area;           /* decisions = 2: unit i has bound i / area */
     sotto_sign_window window;
+    const uint8_t *lift;   /* of each decision (sotto_step_info.lift); NULL: 0 */
     sotto_sign_plan signs;
     size_t client_ots, server_ots; /* received by each */
+    size_t client_sums, server_sums; /* bytes of the answers to each, with silent OT */
     sotto_unit_bytes bytes;
 } sotto_unit_section;
 
@@ -55,12 +60,14 @@ typedef struct sotto_unit_plan {
     sotto_unit_section *sections;
     size_t section_count;
     uint32_t *value;         /* what the sections point into */
+    uint8_t *lift;           /* and their lifts */
     size_t words;            /* of the layer */
     size_t client_ots, server_ots;
+    size_t client_sums, server_sums;
     sotto_unit_bytes bytes;
 } sotto_unit_plan;
 
-/* For a UNIT or MAX step. ot: the session's kind of extension; with silent OT bytes.matrix and .correction are no exact lengths (ot/extension.h). SOTTO_ERR_PARAMS when
+/* For a UNIT or MAX step. ot: the session's kind of extension. SOTTO_ERR_PARAMS when
  * the provider cannot decide its signs, SOTTO_ERR_MEMORY; *p is zero on failure. */
 SOTTO_MUST_CHECK int sotto_unit_plan_new(sotto_unit_plan *p, const sotto_step_info *step, sotto_sign_provider provider, sotto_ot_kind ot);
 void sotto_unit_plan_free(sotto_unit_plan *p);
@@ -73,8 +80,9 @@ typedef struct sotto_unit_server sotto_unit_server;
 SOTTO_MUST_CHECK int sotto_unit_client_new(sotto_unit_client **out, const sotto_unit_plan *p, sotto_ot *ot, sotto_chan *chan);
 /* Client: receives the body of CORRECTION. c: its shares of what is read, plan words modulo 2^truncation.l; choice: bytes.choice to send. */
 SOTTO_MUST_CHECK int sotto_unit_client_choose(sotto_unit_client *u, sotto_ot *ot, sotto_chan *chan, const uint64_t *c, uint8_t *choice);
-/* Client: where the bytes.table of TABLES are to be put; NULL when there are none. */
-uint8_t *sotto_unit_client_tables(sotto_unit_client *u);
+/* Client: receives the body of TABLES, if any, and keeps it until the reply: in memory while *room has as many bytes, of which it takes them away, else in a file (lib/spill.h). room NULL: in
+ * memory. SOTTO_ERR_MEMORY, SOTTO_ERR_IO or the channel's error. */
+SOTTO_MUST_CHECK int sotto_unit_client_take(sotto_unit_client *u, sotto_chan *chan, size_t *room);
 /* Client, infer: r_next: plan words modulo 2^l_next, its shares of the result; 0 for values that are always zero. */
 SOTTO_MUST_CHECK int sotto_unit_client_reply(sotto_unit_client *u, uint8_t *reply, const uint8_t *offer, const uint64_t *r_next);
 void sotto_unit_client_free(sotto_unit_client *u);
@@ -86,7 +94,7 @@ SOTTO_MUST_CHECK int sotto_unit_server_new(sotto_unit_server **out, const sotto_
 /* Server: sends the body of CORRECTION. */
 SOTTO_MUST_CHECK int sotto_unit_server_correct(sotto_unit_server *u, sotto_ot *ot, sotto_chan *chan);
 /* Server: from the body of CHOICE; sends the body of TABLES, if any, as it is made. */
-SOTTO_MUST_CHECK int sotto_unit_server_ready(sotto_unit_server *u, const sotto_ot *ot, sotto_chan *chan, const uint8_t *choice);
+SOTTO_MUST_CHECK int sotto_unit_server_ready(sotto_unit_server *u, sotto_ot *ot, sotto_chan *chan, const uint8_t *choice);
 /* Server, infer: a: its shares of what is read, plan words (reduced inside). SOTTO_ERR_MEMORY. */
 SOTTO_MUST_CHECK int sotto_unit_server_offer(sotto_unit_server *u, uint8_t *offer, const uint64_t *a);
 /* Server, infer: e: its shares of the result modulo 2^l_next. SOTTO_ERR_FORMAT for a malformed reply. */

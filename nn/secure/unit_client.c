@@ -1,5 +1,8 @@
 /* The client's half of unit.h. */
+#include "lib/spill.h"
 #include "nn/secure/unit_internal.h"
+
+#define TAKEN_AT_ONCE ((size_t)4 << 20) /* bytes of tables */
 
 enum client_shelf {
     C_PRODUCT_0, /* t + q_0, modulo 2^l_next; t alone until the client's share is known */
@@ -16,23 +19,23 @@ enum client_shelf {
 
 typedef struct client_section {
     const sotto_unit_section *plan;
-    uint8_t *choices; /* packed, by groups, until the share is known */
+    uint8_t *choices; /* packed, by tiles, until the share is known */
     shelf shelf[C_SHELVES];
     sotto_sign_client *signs;
 } client_section;
 
 struct sotto_unit_client {
     const sotto_unit_plan *plan;
-    uint8_t *tables;
+    sotto_spill tables;
     client_section section[]; /* plan->section_count */
 };
 
 /* ---- MATRIX ------------------------------------------------------------------------------------------------------- */
 
-/* The choices of a group begin at a byte, for groups have a multiple of 8 units. */
-static uint8_t *group_choices(const client_section *u, size_t group)
+/* The choices of a tile begin at a byte, for tiles have a multiple of 8 units. */
+static uint8_t *tile_choices(const client_section *u, size_t at)
 {
-    return u->choices + group / 8 * unit_ots(u->plan);
+    return u->choices + at / 8 * unit_ots(u->plan);
 }
 
 /* Everything that a tile's OTs are for, which is less than the OTs. */
@@ -54,45 +57,54 @@ static int client_keys(client_section *u, const tile *t, const sotto_ot *ot, con
         sotto_product_recv(p->truncation.l_next, 0, word, NULL, NULL, b->k0, n);
         put(&u->shelf[C_PRODUCT_0], t, i, word);
     }
-    read_bits(bits, choices, t->ots + t->tau, n, 1);
+    read_bits(bits, choices, t->tau, n, 1);
     put(&u->shelf[C_TAU], t, 0, bits);
     if (p->decisions == 2) {
         sotto_ot_keys_recv(ot, t->first + t->tau2, n, 0, key + t->tau2, b->k0);
         sotto_product_recv(p->truncation.l_next, 0, word, NULL, NULL, b->k0, n);
         put(&u->shelf[C_BOUND], t, 0, word);
-        read_bits(bits, choices, t->ots + t->tau2, n, 1);
+        read_bits(bits, choices, t->tau2, n, 1);
         put(&u->shelf[C_TAU2], t, 0, bits);
     }
-    read_bits(bits, choices, t->ots + t->sign, n, p->signs.u - 1);
+    read_bits(bits, choices, t->sign, n, p->signs.u - 1);
     return sotto_sign_client_keys(u->signs, t->at, n, ot, t->first + t->sign, key + t->sign, bits);
 }
 
-static int client_section_new(client_section *u, const sotto_unit_section *p, const uint8_t *tables, sotto_ot *ot, sotto_chan *chan, workbench *b)
+/* The OTs of the tile at `at`, from its matrix or, if they are silent, from the server's sums, and their keys. */
+static int client_ots(client_section *u, size_t at, sotto_ot *ot, sotto_chan *chan, const uint8_t *sums, sotto_block *key, workbench *b)
 {
-    const size_t group_most = least(group_units(p), p->count);
+    const sotto_unit_section *p = u->plan;
+    const size_t count = least(p->count - at, TILE) * unit_ots(p);
+    uint8_t *choices = tile_choices(u, at);
+    uint64_t first;
+    int status = silent(p) ? sotto_ot_take(ot, sums, choices, count, key, &first) : sotto_ot_recv_random(ot, chan, choices, count, key, &first);
+    if (status == SOTTO_OK) {
+        const tile t = tile_of(p, at, first);
+        status = client_keys(u, &t, ot, key, choices, b);
+    }
+    return status;
+}
+
+static int client_section_new(client_section *u, const sotto_unit_section *p, sotto_ot *ot, sotto_chan *chan, workbench *b)
+{
+    const size_t keys = least(TILE, p->count) * unit_ots(p);
     const unsigned l = p->truncation.l_next, m = p->widen, decides = p->decisions > 0, clips = p->decisions == 2;
     const unsigned width[C_SHELVES] = {[C_PRODUCT_0] = decides ? l : 0, [C_PRODUCT_1] = m, [C_ZERO] = l, [C_STEP] = m, [C_TAU] = decides,
                                        [C_TOP] = p->signs.u, [C_TAU2] = clips, [C_BOUND] = clips ? l : 0};
     u->plan = p;
-    sotto_block *key = sotto_calloc(group_most * unit_ots(p), sizeof *key);
+    sotto_block *key = sotto_calloc(keys, sizeof *key);
     int status = shelves_new(u->shelf, width, C_SHELVES, C_BY_PIXEL, p);
     u->choices = sotto_calloc((p->client_ots + 7) / 8, 1);
     if (status == SOTTO_OK && (key == NULL || u->choices == NULL)) {
         status = sotto_fail(SOTTO_ERR_MEMORY, "no memory for a layer of %zu units", p->count);
     }
     if (status == SOTTO_OK && decides) {
-        status = sotto_sign_client_new(&u->signs, &p->signs, tables);
+        status = sotto_sign_client_new(&u->signs, &p->signs);
     }
-    for (size_t group = 0; group < p->count && p->client_ots > 0 && status == SOTTO_OK; group += group_most) {
-        const size_t units = least(p->count - group, group_most);
-        uint64_t first;
-        status = sotto_ot_recv_random(ot, chan, group_choices(u, group), units * unit_ots(p), key, &first);
-        for (size_t at = group; at < group + units && status == SOTTO_OK; at += TILE) {
-            const tile t = tile_of(p, group, at, first);
-            status = client_keys(u, &t, ot, key + t.ots, group_choices(u, group), b);
-        }
+    for (size_t at = 0; at < p->count && p->client_ots > 0 && status == SOTTO_OK; at += TILE) {
+        status = silent(p) ? sotto_ot_ask(ot, chan, NULL, least(p->count - at, TILE) * unit_ots(p)) : client_ots(u, at, ot, chan, NULL, key, b);
     }
-    sotto_free_secret(key, group_most * unit_ots(p), sizeof *key);
+    sotto_free_secret(key, keys, sizeof *key);
     return status;
 }
 
@@ -101,17 +113,13 @@ int sotto_unit_client_new(sotto_unit_client **out, const sotto_unit_plan *p, sot
     sotto_unit_client *u = sotto_calloc(1, sizeof *u + p->section_count * sizeof *u->section);
     workbench *b = NULL;
     int status = bench_new(&b);
-    if (u != NULL) {
-        u->plan = p;
-        u->tables = sotto_calloc(p->bytes.table, 1);
-    }
-    if (u == NULL || u->tables == NULL) {
+    if (u == NULL) {
         status = sotto_fail(SOTTO_ERR_MEMORY, "no memory for a layer of %zu units", p->words);
+    } else {
+        u->plan = p;
     }
-    size_t table = 0;
     for (size_t i = 0; i < p->section_count && status == SOTTO_OK; i++) {
-        status = client_section_new(&u->section[i], &p->sections[i], u->tables + table, ot, chan, b);
-        table += p->sections[i].bytes.table;
+        status = client_section_new(&u->section[i], &p->sections[i], ot, chan, b);
     }
     bench_free(b);
     if (status != SOTTO_OK) {
@@ -136,7 +144,7 @@ static void client_truncate(const sotto_unit_section *plan, const tile *t, size_
 {
     const unsigned m = plan->widen;
     uint64_t *const sigma = b->w[8], *const flip = b->w[9], *const correction = b->w[10];
-    read_bits(sigma, choices, t->ots + pixel * t->n, t->n, 1);
+    read_bits(sigma, choices, pixel * t->n, t->n, 1);
     sotto_truncate_choices(plan->truncation, flip, c, t->n);
     for (size_t i = 0; i < t->n; i++) {
         flip[i] ^= sigma[i];
@@ -181,9 +189,9 @@ static void client_sign(client_section *u, const tile *t, const uint8_t *choices
     const sotto_unit_section *p = u->plan;
     const size_t n = t->n;
     uint64_t *const top = b->w[0], *const r = b->w[1], *const flips = b->w[2], *const tau2 = b->w[4], *const share = b->w[5];
-    sotto_sign_top_client(p->window, top, sum, n);
+    sotto_sign_top_client(p->window, top, lifted(p, t, sum, b->w[13]), n);
     put(&u->shelf[C_TOP], t, 0, top);
-    read_bits(r, choices, t->ots + t->sign, n, p->signs.u - 1);
+    read_bits(r, choices, t->sign, n, p->signs.u - 1);
     sotto_sign_flips(&p->signs, flips, r, top, n);
     sotto_write_packed(&x->sign_flips, flips, n, p->signs.u - 1);
     if (p->decisions == 2) {
@@ -230,13 +238,13 @@ static void client_tile(client_section *u, const tile *t, const sotto_ot *ot, co
 static int section_choose(client_section *u, sotto_ot *ot, sotto_chan *chan, const uint64_t *c, uint8_t *choice, workbench *b)
 {
     const sotto_unit_section *p = u->plan;
-    const size_t n = p->count, truncations = truncation_payload(p), payload = truncations + bound_payload(p), group = least(group_units(p), n);
-    const size_t keys = p->decisions > 0 ? group : 0;
-    uint8_t *body = sotto_calloc(payload, 1);
-    sotto_block *key = sotto_calloc(keys, sizeof *key);
+    const size_t n = p->count, truncations = truncation_payload(p), payload = truncations + bound_payload(p), most = least(TILE, n);
+    const size_t keys = p->decisions > 0 ? most : 0, own = p->client_sums > 0 ? most * unit_ots(p) : 0;
+    uint8_t *body = sotto_calloc(payload + p->client_sums, 1);
+    sotto_block *key = sotto_calloc(keys + own, sizeof *key);
     int status = body == NULL || key == NULL ? sotto_fail(SOTTO_ERR_MEMORY, "no memory for a layer of %zu units", n) : SOTTO_OK;
-    if (status == SOTTO_OK && payload > 0) {
-        status = sotto_chan_recv(chan, body, payload);
+    if (status == SOTTO_OK && payload + p->client_sums > 0) {
+        status = sotto_chan_recv(chan, body, payload + p->client_sums);
     }
     if (status != SOTTO_OK) {
         goto done;
@@ -249,15 +257,17 @@ static int section_choose(client_section *u, sotto_ot *ot, sotto_chan *chan, con
         x.low = room(&choice, p->pixels, n, p->truncation.l_next);
         x.high = room(&choice, p->pixels, n, p->widen);
     }
-    for (size_t begin = 0; begin < n && status == SOTTO_OK; begin += group) {
-        const size_t units = least(n - begin, group);
+    for (size_t at = 0; at < n && status == SOTTO_OK; at += TILE) {
+        const tile t = tile_of(p, at, 0);
         uint64_t first = 0;
-        if (p->decisions > 0) {
-            status = sotto_ot_send_random(ot, chan, units, key, &first);
+        if (own > 0) {
+            status = client_ots(u, at, ot, chan, body + payload + sotto_ot_answer_bytes(p->ot, at * unit_ots(p)), key + keys, b);
         }
-        for (size_t at = begin; at < begin + units && status == SOTTO_OK; at += TILE) {
-            const tile t = tile_of(p, begin, at, 0);
-            client_tile(u, &t, ot, key + (at - begin), first + (at - begin), group_choices(u, begin), c, &x, b);
+        if (p->decisions > 0 && status == SOTTO_OK) {
+            status = sotto_ot_give(ot, chan, 1, t.n, key, &first, choice + sotto_ot_answer_bytes(p->ot, at));
+        }
+        if (status == SOTTO_OK) {
+            client_tile(u, &t, ot, key, first, tile_choices(u, at), c, &x, b);
         }
     }
     if (status == SOTTO_OK) {
@@ -268,7 +278,7 @@ static int section_choose(client_section *u, sotto_ot *ot, sotto_chan *chan, con
     }
 done:
     sotto_free(body);
-    sotto_free_secret(key, keys, sizeof *key);
+    sotto_free_secret(key, keys + own, sizeof *key);
     sotto_free_secret(u->choices, (p->client_ots + 7) / 8, 1);
     u->choices = NULL;
     return status;
@@ -286,9 +296,18 @@ int sotto_unit_client_choose(sotto_unit_client *u, sotto_ot *ot, sotto_chan *cha
     return status;
 }
 
-uint8_t *sotto_unit_client_tables(sotto_unit_client *u)
+/* ---- TABLES ------------------------------------------------------------------------------------------------------- */
+
+int sotto_unit_client_take(sotto_unit_client *u, sotto_chan *chan, size_t *room)
 {
-    return u->plan->bytes.table > 0 ? u->tables : NULL;
+    const size_t bytes = u->plan->bytes.table;
+    size_t no_limit = SIZE_MAX;
+    int status = bytes == 0 ? SOTTO_OK : sotto_spill_new(&u->tables, bytes, room == NULL ? &no_limit : room);
+    for (size_t at = 0; at < bytes && status == SOTTO_OK; at += TAKEN_AT_ONCE) {
+        status = sotto_chan_recv(chan, u->tables.data + at, least(bytes - at, TAKEN_AT_ONCE));
+        sotto_spill_rest(&u->tables);
+    }
+    return status;
 }
 
 /* ---- OFFER, REPLY ------------------------------------------------------------------------------------------------- */
@@ -296,7 +315,7 @@ uint8_t *sotto_unit_client_tables(sotto_unit_client *u)
 /* Both messages of infer while the client works on them. */
 typedef struct exchange {
     sotto_reader d, z;
-    const uint8_t *signs;
+    const uint8_t *signs, *tables;
     sotto_writer g, g2, w;
 } exchange;
 
@@ -308,7 +327,7 @@ static int client_decide(const client_section *u, const tile *t, exchange *x, ui
     uint64_t *const top = b->w[12], *const bits2 = b->w[13], *const tau2 = b->w[14];
     uint64_t *const out[2] = {bits, bits2};
     get(&u->shelf[C_TOP], t, 0, top);
-    const int status = sotto_sign_open(u->signs, t->at, n, out, x->signs, top, scratch);
+    const int status = sotto_sign_open(u->signs, t->at, n, out, x->signs, x->tables, top, scratch);
     if (p->decisions == 2) {
         get(&u->shelf[C_TAU2], t, 0, tau2);
         get(&u->shelf[C_BOUND], t, 0, added);
@@ -368,7 +387,7 @@ static int reply_tile(const client_section *u, const tile *t, exchange *x, const
     return status;
 }
 
-static int section_reply(const client_section *u, uint8_t *reply, const uint8_t *offer, const uint64_t *r_next, workbench *b)
+static int section_reply(const client_section *u, uint8_t *reply, const uint8_t *offer, const uint8_t *tables, const uint64_t *r_next, workbench *b)
 {
     const sotto_unit_section *p = u->plan;
     const size_t n = p->count;
@@ -379,7 +398,7 @@ static int section_reply(const client_section *u, uint8_t *reply, const uint8_t 
     }
     sotto_reader r;
     sotto_reader_init(&r, offer, p->bytes.offer);
-    exchange x = {.d = part(&r, p->pixels, n, p->widen > 0)};
+    exchange x = {.d = part(&r, p->pixels, n, p->widen > 0), .tables = tables};
     if (p->decisions > 0) {
         x.z = part(&r, p->pixels, n, l);
         x.signs = sotto_read_span(&r, p->signs.message_bytes);
@@ -405,16 +424,19 @@ static int section_reply(const client_section *u, uint8_t *reply, const uint8_t 
 int sotto_unit_client_reply(sotto_unit_client *u, uint8_t *reply, const uint8_t *offer, const uint64_t *r_next)
 {
     uint8_t *to = reply;
+    const uint8_t *tables = u->tables.data;
     workbench *b = NULL;
     int status = bench_new(&b);
     for (size_t i = 0; i < u->plan->section_count && status == SOTTO_OK; i++) {
-        status = section_reply(&u->section[i], to, offer, r_next, b);
+        status = section_reply(&u->section[i], to, offer, tables, r_next, b);
+        tables = tables == NULL ? NULL : tables + u->plan->sections[i].bytes.table;
         to += u->plan->sections[i].bytes.reply;
         offer += u->plan->sections[i].bytes.offer;
     }
     if (status != SOTTO_OK) {
         memset(reply, 0, u->plan->bytes.reply);
     }
+    sotto_spill_free(&u->tables);
     bench_free(b);
     return status;
 }
@@ -432,6 +454,6 @@ void sotto_unit_client_free(sotto_unit_client *u)
             shelf_drop(&s->shelf[k]);
         }
     }
-    sotto_free(u->tables);
+    sotto_spill_free(&u->tables);
     sotto_free_secret(u, 1, sizeof *u + u->plan->section_count * sizeof *u->section);
 }

@@ -14,12 +14,10 @@
  * call to the next is stored packed to the bit. */
 #define TILE SOTTO_SIGN_TILE
 
-/* Units whose OTs are made in one call. Silent OT goes back and forth in a call: there many at once. Multiples of TILE. */
-#define GROUP_SILENT (32 * TILE)
-
-static inline size_t group_units(const sotto_unit_section *p)
+/* Whether the client's keys are there only after CORRECTION, and the server's after CHOICE. */
+static inline int silent(const sotto_unit_section *p)
 {
-    return p->ot == SOTTO_OT_FERRET ? GROUP_SILENT : TILE;
+    return p->ot == SOTTO_OT_FERRET;
 }
 
 static inline size_t least(size_t a, size_t b)
@@ -33,21 +31,21 @@ static inline size_t unit_ots(const sotto_unit_section *p)
     return (p->widen > 0 ? p->pixels : 0) + (p->decisions > 0 ? p->decisions + p->signs.u - 1 : 0);
 }
 
-/* The OTs of the tile at `at` are `first` and following, in blocks of their group: n truncations for each pixel, n for tau, n for tau2 with clip, n (u - 1) for signs. */
+/* The OTs of the tile at `at` are `first` and following: n truncations for each pixel, n for tau, n for tau2 with clip, n (u - 1) for signs. All tiles but the last fill
+ * their trees of silent OT. */
 typedef struct tile {
-    size_t at, n;    /* units */
-    size_t ots;      /* before it in the group */
+    size_t at, n;           /* units */
     size_t tau, tau2, sign; /* OTs before these, in the tile */
     uint64_t first;
 } tile;
 
-static inline tile tile_of(const sotto_unit_section *p, size_t group, size_t at, uint64_t group_first)
+static inline tile tile_of(const sotto_unit_section *p, size_t at, uint64_t first)
 {
-    const size_t n = least(p->count - at, TILE), ots = (at - group) * unit_ots(p), tau = p->widen > 0 ? p->pixels * n : 0, tau2 = tau + n;
-    return (tile){at, n, ots, tau, tau2, p->decisions == 2 ? tau2 + n : tau2, group_first + ots};
+    const size_t n = least(p->count - at, TILE), tau = p->widen > 0 ? p->pixels * n : 0, tau2 = tau + n;
+    return (tile){at, n, tau, tau2, p->decisions == 2 ? tau2 + n : tau2, first};
 }
 
-/* Bytes of the parts of CORRECTION that come before the server's matrix: payloads of the truncation OTs and of those of tau2. */
+/* Bytes of the parts of CORRECTION that come first: payloads of the truncation OTs and of those of tau2. */
 static inline size_t truncation_payload(const sotto_unit_section *p)
 {
     return p->widen > 1 ? p->pixels * sotto_packed_bytes(p->count, p->widen - 1) : 0;
@@ -151,6 +149,15 @@ static inline sotto_writer room(uint8_t **to, size_t planes, size_t count, unsig
     sotto_writer_init(&out, *to, bytes);
     *to += bytes;
     return out;
+}
+
+/* What a tile's signs are taken of, shifted into the window of the section: `sum` itself where nothing is to be shifted, else in `room`. */
+static inline const uint64_t *lifted(const sotto_unit_section *p, const tile *t, const uint64_t *sum, uint64_t *room)
+{
+    for (size_t i = 0; p->lift != NULL && i < t->n; i++) {
+        room[i] = sum[i] << p->lift[t->at + i];
+    }
+    return p->lift != NULL ? room : sum;
 }
 
 /* n words of `width` bits from bit `first` on. */

@@ -22,6 +22,7 @@ typedef struct server_section {
     const sotto_unit_section *plan;
     const int64_t *bound;
     shelf shelf[S_SHELVES];
+    uint8_t *sums; /* silent OT: for the client, until they are sent */
     sotto_sign_server *signs;
 } server_section;
 
@@ -89,7 +90,7 @@ static int server_keys(server_section *u, const tile *t, const sotto_ot *ot, con
 static int server_section_new(server_section *u, const sotto_unit_section *p, sotto_ot *ot, sotto_chan *chan, const sotto_rng *rng, const int64_t *bound,
                               workbench *b)
 {
-    const size_t group_most = least(group_units(p), p->count);
+    const size_t keys = least(TILE, p->count) * unit_ots(p);
     const unsigned l = p->truncation.l_next, m = p->widen, decides = p->decisions > 0, clips = p->decisions == 2;
     const unsigned select = decides ? l : 0, clip = clips ? l : 0;
     const unsigned width[S_SHELVES] = {[S_P] = m, [S_RHO] = m > 0, [S_PAYLOAD] = m > 1 ? m - 1 : 0, [S_ZETA] = l, [S_PRODUCT_0] = select,
@@ -97,24 +98,23 @@ static int server_section_new(server_section *u, const sotto_unit_section *p, so
                                        [S_BOUND] = clip, [S_BOUND_PAYLOAD] = clip};
     u->plan = p;
     u->bound = bound;
-    sotto_block *key = sotto_calloc(group_most * unit_ots(p), sizeof *key);
+    u->sums = sotto_calloc(p->client_sums, 1);
+    sotto_block *key = sotto_calloc(keys, sizeof *key);
     int status = shelves_new(u->shelf, width, S_SHELVES, S_BY_PIXEL, p);
-    if (status == SOTTO_OK && key == NULL) {
+    if (status == SOTTO_OK && (key == NULL || u->sums == NULL)) {
         status = sotto_fail(SOTTO_ERR_MEMORY, "no memory for a layer of %zu units", p->count);
     }
     if (status == SOTTO_OK && decides) {
         status = sotto_sign_server_new(&u->signs, &p->signs, rng);
     }
-    for (size_t group = 0; group < p->count && p->client_ots > 0 && status == SOTTO_OK; group += group_most) {
-        const size_t units = least(p->count - group, group_most);
-        uint64_t first;
-        status = sotto_ot_send_random(ot, chan, units * unit_ots(p), key, &first);
-        for (size_t at = group; at < group + units && status == SOTTO_OK; at += TILE) {
-            const tile t = tile_of(p, group, at, first);
-            status = server_keys(u, &t, ot, key + t.ots, b);
+    for (size_t at = 0; at < p->count && p->client_ots > 0 && status == SOTTO_OK; at += TILE) {
+        tile t = tile_of(p, at, 0);
+        status = sotto_ot_give(ot, chan, 1, t.n * unit_ots(p), key, &t.first, u->sums + sotto_ot_answer_bytes(p->ot, at * unit_ots(p)));
+        if (status == SOTTO_OK) {
+            status = server_keys(u, &t, ot, key, b);
         }
     }
-    sotto_free_secret(key, group_most * unit_ots(p), sizeof *key);
+    sotto_free_secret(key, keys, sizeof *key);
     return status;
 }
 
@@ -142,11 +142,31 @@ int sotto_unit_server_new(sotto_unit_server **out, const sotto_unit_plan *p, sot
 
 /* ---- CORRECTION --------------------------------------------------------------------------------------------------- */
 
+/* The OTs of the tile at `at`, whose choices are pi, from their matrix or the client's sums, and their keys. */
+static int server_ots(server_section *u, size_t at, sotto_ot *ot, sotto_chan *chan, const uint8_t *sums, sotto_block *key, workbench *b)
+{
+    const sotto_unit_section *p = u->plan;
+    const tile t = {.at = at, .n = least(p->count - at, TILE)};
+    uint8_t *pi = u->shelf[S_PI].bytes + at / 8;
+    uint64_t first;
+    const int status = silent(p) ? sotto_ot_take(ot, sums, pi, t.n, key, &first) : sotto_ot_recv_random(ot, chan, pi, t.n, key, &first);
+    for (size_t pixel = 0; pixel < p->pixels && status == SOTTO_OK; pixel++) {
+        sotto_ot_keys_recv(ot, first, t.n, (uint16_t)pixel, key, b->k0);
+        sotto_product_recv(p->truncation.l_next, 0, b->w[0], NULL, NULL, b->k0, t.n);
+        put(&u->shelf[S_Q_0], &t, pixel, b->w[0]);
+        if (p->widen > 0) {
+            sotto_product_recv(p->widen, 1, b->w[1], NULL, NULL, b->k0, t.n);
+            put(&u->shelf[S_PRODUCT_1], &t, pixel, b->w[1]);
+        }
+    }
+    return status;
+}
+
 static int section_correct(server_section *u, sotto_ot *ot, sotto_chan *chan, workbench *b)
 {
     const sotto_unit_section *p = u->plan;
-    const size_t n = p->count, group_most = least(group_units(p), p->server_ots);
-    sotto_block *key = sotto_calloc(group_most, sizeof *key);
+    const size_t n = p->count, keys = least(TILE, p->server_ots);
+    sotto_block *key = sotto_calloc(keys, sizeof *key);
     int status = key == NULL ? sotto_fail(SOTTO_ERR_MEMORY, "no memory for a layer of %zu units", n) : SOTTO_OK;
     for (size_t k = S_PAYLOAD; k <= S_BOUND_PAYLOAD; k += S_BOUND_PAYLOAD - S_PAYLOAD) {
         if (status == SOTTO_OK && shelf_bytes(&u->shelf[k]) > 0) {
@@ -154,24 +174,15 @@ static int section_correct(server_section *u, sotto_ot *ot, sotto_chan *chan, wo
         }
         shelf_drop(&u->shelf[k]);
     }
-    for (size_t group = 0; group < p->server_ots && status == SOTTO_OK; group += group_most) {
-        const size_t units = least(n - group, group_most);
-        uint64_t first;
-        status = sotto_ot_recv_random(ot, chan, u->shelf[S_PI].bytes + group / 8, units, key, &first);
-        for (size_t at = group; at < group + units && status == SOTTO_OK; at += TILE) {
-            const tile t = {.at = at, .n = least(n - at, TILE)};
-            for (size_t pixel = 0; pixel < p->pixels; pixel++) {
-                sotto_ot_keys_recv(ot, first + (at - group), t.n, (uint16_t)pixel, key + (at - group), b->k0);
-                sotto_product_recv(p->truncation.l_next, 0, b->w[0], NULL, NULL, b->k0, t.n);
-                put(&u->shelf[S_Q_0], &t, pixel, b->w[0]);
-                if (p->widen > 0) {
-                    sotto_product_recv(p->widen, 1, b->w[1], NULL, NULL, b->k0, t.n);
-                    put(&u->shelf[S_PRODUCT_1], &t, pixel, b->w[1]);
-                }
-            }
-        }
+    if (status == SOTTO_OK && p->client_sums > 0) {
+        status = sotto_chan_send(chan, u->sums, p->client_sums);
     }
-    sotto_free_secret(key, group_most, sizeof *key);
+    sotto_free(u->sums);
+    u->sums = NULL;
+    for (size_t at = 0; at < p->server_ots && status == SOTTO_OK; at += TILE) {
+        status = silent(p) ? sotto_ot_ask(ot, chan, NULL, least(n - at, TILE)) : server_ots(u, at, ot, chan, NULL, key, b);
+    }
+    sotto_free_secret(key, keys, sizeof *key);
     return status;
 }
 
@@ -233,14 +244,15 @@ static int ready_tile(server_section *u, const tile *t, const sotto_ot *ot, choi
     return sotto_sign_server_ready(u->signs, t->at, n, ot, flips, tables, scratch);
 }
 
-static int section_ready(server_section *u, const sotto_ot *ot, sotto_chan *chan, const uint8_t *choice, workbench *b)
+static int section_ready(server_section *u, sotto_ot *ot, sotto_chan *chan, const uint8_t *choice, workbench *b)
 {
     const sotto_unit_section *p = u->plan;
     const size_t n = p->count;
     const int decides = p->decisions > 0;
-    sotto_block *scratch = sotto_calloc(p->signs.scratch, sizeof *scratch);
+    const size_t keys = p->server_sums > 0 ? least(n, TILE) : 0;
+    sotto_block *scratch = sotto_calloc(p->signs.scratch, sizeof *scratch), *key = sotto_calloc(keys, sizeof *key);
     uint8_t *tables = sotto_calloc(decides ? sotto_sign_table_bytes(&p->signs, least(n, TILE)) : 0, 1);
-    int status = scratch == NULL || tables == NULL ? sotto_fail(SOTTO_ERR_MEMORY, "no memory for a layer of %zu units", n) : SOTTO_OK;
+    int status = scratch == NULL || key == NULL || tables == NULL ? sotto_fail(SOTTO_ERR_MEMORY, "no memory for a layer of %zu units", n) : SOTTO_OK;
     if (status != SOTTO_OK) {
         goto done;
     }
@@ -252,10 +264,16 @@ static int section_ready(server_section *u, const sotto_ot *ot, sotto_chan *chan
         in.low = part(&r, p->pixels, n, p->truncation.l_next);
         in.high = part(&r, p->pixels, n, p->widen);
     }
+    const uint8_t *sums = sotto_read_span(&r, p->server_sums);
     status = sotto_reader_finish(&r, "choices of a unit layer");
     for (size_t at = 0; at < n && status == SOTTO_OK; at += TILE) {
         const tile t = {.at = at, .n = least(n - at, TILE)};
-        status = ready_tile(u, &t, ot, &in, tables, b, scratch);
+        if (keys > 0) {
+            status = server_ots(u, at, ot, chan, sums + sotto_ot_answer_bytes(p->ot, at), key, b);
+        }
+        if (status == SOTTO_OK) {
+            status = ready_tile(u, &t, ot, &in, tables, b, scratch);
+        }
         if (status == SOTTO_OK && p->bytes.table > 0) {
             status = sotto_chan_send(chan, tables, sotto_sign_table_bytes(&p->signs, t.n));
         }
@@ -268,10 +286,11 @@ static int section_ready(server_section *u, const sotto_ot *ot, sotto_chan *chan
 done:
     sotto_free(tables);
     sotto_free_secret(scratch, p->signs.scratch, sizeof *scratch);
+    sotto_free_secret(key, keys, sizeof *key);
     return status;
 }
 
-int sotto_unit_server_ready(sotto_unit_server *u, const sotto_ot *ot, sotto_chan *chan, const uint8_t *choice)
+int sotto_unit_server_ready(sotto_unit_server *u, sotto_ot *ot, sotto_chan *chan, const uint8_t *choice)
 {
     workbench *b = NULL;
     int status = bench_new(&b);
@@ -299,7 +318,7 @@ static void offer_signs(server_section *u, const tile *t, uint8_t *message, cons
     const size_t n = t->n;
     uint64_t *const top = b->w[8], *const top2 = b->w[9], *const pi1 = b->w[10], *const pi2 = b->w[11], *const less = b->w[12];
     const uint64_t *tops[2] = {top, top2}, *masks[2] = {pi, pi2};
-    sotto_sign_top_server(p->window, top, sum, n);
+    sotto_sign_top_server(p->window, top, lifted(p, t, sum, b->w[14]), n);
     if (p->decisions == 2) {
         bounds(u, t, 0, less);
         get(&u->shelf[S_PI2], t, 0, pi2);
@@ -307,7 +326,7 @@ static void offer_signs(server_section *u, const tile *t, uint8_t *message, cons
             less[i] = sum[i] - less[i];
             pi1[i] = pi[i] ^ pi2[i];
         }
-        sotto_sign_top_server(p->window, top2, less, n);
+        sotto_sign_top_server(p->window, top2, lifted(p, t, less, b->w[14]), n);
         masks[0] = pi1;
     }
     sotto_sign_offer(u->signs, t->at, n, message, tops, masks);
@@ -477,6 +496,7 @@ void sotto_unit_server_free(sotto_unit_server *u)
     for (size_t i = 0; i < u->plan->section_count; i++) {
         server_section *s = &u->section[i];
         sotto_sign_server_free(s->signs);
+        sotto_free(s->sums);
         for (size_t k = 0; k < S_SHELVES; k++) {
             shelf_drop(&s->shelf[k]);
         }

@@ -550,6 +550,10 @@ static int advance(trainer *t, clocks *c, int (*progress)(void *ctx, const sotto
     if (status == SOTTO_OK && t->o.checkpoint != NULL && (*stop || is_due(t, c, now))) {
         status = save(t);
         c->saved = seconds_now();
+        if (status != SOTTO_OK && t->o.warning != NULL) {
+            t->o.warning(ctx, status);
+            status = SOTTO_OK;
+        }
     }
     return status;
 }

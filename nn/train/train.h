@@ -27,6 +27,8 @@ typedef struct sotto_train_options {
     const char *checkpoint;      /* file to keep the state in; NULL: none */
     unsigned checkpoint_epochs;  /* written every so many epochs (0: not so), */
     double checkpoint_minutes;   /* and after so many minutes, also within an epoch (0: not so); always when stopped early and at the end */
+    void (*warning)(void *ctx, int status); /* called with progress's ctx where a checkpoint cannot be written (message stored): the training goes on, the file holds the
+                                  * checkpoint before, the next is tried when it is due. NULL: the training ends with that failure */
     const char *resume;          /* checkpoint to go on from; NULL: none */
     uint64_t seed;        /* of split, order and augmentation; the same seed, threads and machine give the same weights */
     unsigned threads;     /* 0: all */

@@ -203,6 +203,8 @@ static void torn(sotto_shape shape)
         /* The last bytes of a PNG are an empty chunk, those of a JPEG a mark: without them a whole picture is there. */
         assert_true(status == SOTTO_ERR_FORMAT || (status == SOTTO_OK && len - cut <= 12));
         assert_true((status == SOTTO_OK) == (pixels != NULL));
+        /* From where the kind shows on: which file, and what to do. */
+        assert_true(status == SOTTO_OK || cut < 16 || (strstr(sotto_error_message(), path) != NULL && strstr(sotto_error_message(), "fetch or save it anew") != NULL));
         sotto_free(pixels);
     }
     put(whole, len);

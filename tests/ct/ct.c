@@ -23,22 +23,13 @@
 #include "lib/cpu.h"
 #include "lib/mem.h"
 #include "lib/prg.h"
-#include "nn/secure/session.h"
-#include "nn/secure/unit.h"
 #include "ring/poly.h"
 #include "ring/sample.h"
-#include "tests/nn/fixture.h"
-#include "tests/ot/fixture.h"
+#include "tests/ct/ct.h"
 
-#ifndef SOTTO_CT
-#error "build with -DSOTTO_CT (make check-ct): without the marks there is nothing to see"
-#endif
-
-#define require(condition) ((condition) ? (void)0 : broken(#condition, __LINE__))
-
-static _Noreturn void broken(const char *condition, int line)
+_Noreturn void ct_broken(const char *condition, const char *file, int line)
 {
-    (void)fprintf(stderr, "tests/ct/ct.c:%d: does not hold: %s (%s)\n", line, condition, sotto_error_message());
+    (void)fprintf(stderr, "%s:%d: does not hold: %s (%s)\n", file, line, condition, sotto_error_message());
     exit(2);
 }
 
@@ -53,7 +44,7 @@ static int secret_fill(void *ctx, void *out, size_t len)
     return SOTTO_OK;
 }
 
-static sotto_rng secret_rng(void)
+sotto_rng ct_rng(void)
 {
     return (sotto_rng){secret_fill, &coins};
 }
@@ -120,7 +111,7 @@ typedef struct keys {
 static keys keys_new(size_t set)
 {
     static keys k;
-    const sotto_rng rng = secret_rng();
+    const sotto_rng rng = ct_rng();
     memset(&k, 0, sizeof k);
     require(sotto_bfv_params_from_bits(&k.p, sets[set].n, sets[set].bits, sets[set].primes, sets[set].t) == SOTTO_OK);
     require(sotto_bfv_secret_key_new(&k.sk, k.p, &rng) == SOTTO_OK);
@@ -158,7 +149,7 @@ static void open_and_compare(keys *k, const sotto_bfv_ct *ct, const uint64_t *wa
 static void case_samplers(void)
 {
     static int64_t x[N_MAX];
-    const sotto_rng rng = secret_rng();
+    const sotto_rng rng = ct_rng();
     for (unsigned kind = 0; kind < 2; kind++) {
         const int64_t bound = kind ? SOTTO_ERROR_BOUND : 1;
         int64_t largest = 0;
@@ -175,7 +166,7 @@ static void case_samplers(void)
 /* Every function of a polynomial and every rounding, on secret residues. */
 static void case_ring(void)
 {
-    const sotto_rng rng = secret_rng();
+    const sotto_rng rng = ct_rng();
     for (size_t set = 0; set < SETS; set++) {
         keys k = keys_new(set);
         const sotto_rns *rns = sotto_bfv_rns(k.p);
@@ -239,7 +230,7 @@ static void case_keys(void)
 
 static void case_encrypt(void)
 {
-    const sotto_rng rng = secret_rng();
+    const sotto_rng rng = ct_rng();
     for (size_t set = 0; set < SETS; set++) {
         keys k = keys_new(set);
         sotto_bfv_ct ct, got;
@@ -271,7 +262,7 @@ static void case_encrypt(void)
 static void case_evaluate(void)
 {
     static int64_t weights[N_MAX], values[N_MAX];
-    const sotto_rng rng = secret_rng();
+    const sotto_rng rng = ct_rng();
     for (size_t set = 0; set < SETS; set++) {
         keys k = keys_new(set);
         const uint32_t n = sets[set].n;
@@ -333,7 +324,7 @@ static void case_multiply(void)
     static const unsigned bits[] = {36, 36};
     static int64_t slots[N], factor[N], got[N];
     static uint64_t m[N];
-    const sotto_rng rng = secret_rng();
+    const sotto_rng rng = ct_rng();
     sotto_bfv_params *p;
     sotto_bfv_batch *batch;
     sotto_bfv_secret_key sk;
@@ -399,7 +390,7 @@ static void case_multiply(void)
 static void case_answer(void)
 {
     enum { WANTED = 65 };
-    const sotto_rng rng = secret_rng();
+    const sotto_rng rng = ct_rng();
     keys k = keys_new(1);
     const uint64_t t = sets[1].t;
     sotto_bfv_answer_plan plan;
@@ -440,7 +431,7 @@ static void case_aes(void)
 {
     static sotto_block x[64], y[64], key[8];
     static uint8_t stream[999], again[999];
-    const sotto_rng rng = secret_rng();
+    const sotto_rng rng = ct_rng();
     const sotto_hash hash = {.domain = SOTTO_DOMAIN_TEST};
     sotto_aes_key schedule;
     sotto_prg prg;
@@ -467,7 +458,7 @@ static void case_garble(void)
     enum { INSTANCES = 67, INPUTS = 4 };
     static sotto_block zero[INPUTS * INSTANCES], in[INPUTS * INSTANCES], out_zero[INSTANCES], out[INSTANCES];
     static uint8_t tables[(2 * 32 + 16) * INSTANCES];
-    const sotto_rng rng = secret_rng();
+    const sotto_rng rng = ct_rng();
     sotto_circuit c;
     sotto_circuit_init(&c, 2, 2);
     const uint32_t x = sotto_gate_and(&c, 0, 2), y = sotto_gate_and_eval(&c, sotto_gate_not(&c, 1), 3);
@@ -504,271 +495,6 @@ static void case_garble(void)
     sotto_circuit_free(&c);
 }
 
-/* ---- channels: what is sent is seen ---------------------------------------------------------------------------------------- */
-
-static int open_send(void *ctx, const void *data, size_t len)
-{
-    uint8_t *copy = malloc(len + 1);
-    require(copy != NULL);
-    memcpy(copy, data, len);
-    SOTTO_DECLASSIFY(copy, len); /* on the wire: the peer and whoever listens see it */
-    const int status = sotto_chan_send(ctx, copy, len);
-    free(copy);
-    return status;
-}
-
-static int open_recv(void *ctx, void *data, size_t len)
-{
-    return sotto_chan_recv(ctx, data, len);
-}
-
-static int open_flush(void *ctx)
-{
-    return sotto_chan_flush(ctx);
-}
-
-static void open_close(void *ctx)
-{
-    (void)ctx;
-}
-
-static sotto_chan open_chan(sotto_chan *inner)
-{
-    static const sotto_chan_ops ops = {open_send, open_recv, open_flush, open_close};
-    return (sotto_chan){.ops = &ops, .ctx = inner};
-}
-
-static int secret_party_fill(void *ctx, void *out, size_t len)
-{
-    const sotto_rng *rng = ctx; /* a seeded one with a lock: two threads draw */
-    const int status = sotto_rng_fill(rng, out, len);
-    SOTTO_SECRET(out, len);
-    return status;
-}
-
-/* ---- oblivious transfer of chosen blocks, both directions of the base OTs ----------------------------------------------------- */
-
-enum { OTS = 200 };
-static sotto_block ot_message[2][OTS], ot_out[OTS];
-static uint8_t ot_choice[OTS / 8];
-static sotto_ot_kind ot_kind;
-
-static int ot_side(sotto_chan *inner, void *ctx)
-{
-    const int party = *(const int *)ctx;
-    sotto_rng seeded = test_rng(7, (uint64_t)party);
-    const sotto_rng rng = {secret_party_fill, &seeded};
-    sotto_chan chan = open_chan(inner);
-    sotto_ot *ot = NULL;
-    int status = sotto_ot_new(&ot, &chan, &rng, fixture_salt, party, ot_kind);
-    if (status == SOTTO_OK) {
-        status = party == 0 ? sotto_ot_chosen_send(ot, &chan, OTS, ot_message[0], ot_message[1])
-                            : sotto_ot_chosen_recv(ot, &chan, ot_choice, OTS, ot_out);
-    }
-    status = status == SOTTO_OK ? sotto_chan_flush(&chan) : status;
-    sotto_ot_free(ot);
-    return status;
-}
-
-static void case_ot(void)
-{
-    static const sotto_ot_kind kinds[] = {SOTTO_OT_IKNP, SOTTO_OT_SOFTSPOKEN2, SOTTO_OT_SOFTSPOKEN5, SOTTO_OT_SOFTSPOKEN8, SOTTO_OT_FERRET};
-    const sotto_rng rng = secret_rng();
-    /* Ferret makes two million OTs at once: half a minute under Valgrind. */
-    const size_t count = sizeof kinds / sizeof *kinds - (getenv("SOTTO_TEST_LONG") == NULL);
-    for (size_t k = 0; k < count; k++) {
-        int party[2] = {0, 1}, status[2];
-        ot_kind = kinds[k];
-        require(sotto_rng_fill(&rng, ot_message, sizeof ot_message) == SOTTO_OK);
-        require(sotto_rng_fill(&rng, ot_choice, sizeof ot_choice) == SOTTO_OK);
-        test_two_party(ot_side, &party[0], ot_side, &party[1], status);
-        require(status[0] == SOTTO_OK && status[1] == SOTTO_OK);
-        SOTTO_DECLASSIFY(ot_message, sizeof ot_message); /* to compare */
-        SOTTO_DECLASSIFY(ot_choice, sizeof ot_choice);
-        SOTTO_DECLASSIFY(ot_out, sizeof ot_out);
-        for (size_t i = 0; i < OTS; i++) {
-            require(memcmp(&ot_out[i], &ot_message[sotto_bit(ot_choice, i)][i], sizeof *ot_out) == 0);
-        }
-    }
-}
-
-/* ---- units on secret shares: enough of them for vectors and what is left over ---------------------------------------------------- */
-
-enum { UNITS = 45, UNIT_L = 24 };
-static sotto_unit_plan unit_plan;
-static uint64_t unit_a[UNITS], unit_c[UNITS], unit_r[UNITS], unit_e[UNITS];
-
-static int unit_server(sotto_ot *ot, sotto_chan *chan, const sotto_rng *rng)
-{
-    const sotto_unit_plan *p = &unit_plan;
-    sotto_unit_server *u = NULL;
-    uint8_t *choice = sotto_calloc(p->bytes.choice, 1), *offer = sotto_calloc(p->bytes.offer, 1);
-    uint8_t *reply = sotto_calloc(p->bytes.reply, 1);
-    require(choice != NULL && offer != NULL && reply != NULL);
-    int status = sotto_unit_server_new(&u, p, ot, chan, rng, NULL);
-    status = status == SOTTO_OK ? sotto_unit_server_correct(u, ot, chan) : status;
-    status = status == SOTTO_OK ? sotto_chan_recv(chan, choice, p->bytes.choice) : status;
-    status = status == SOTTO_OK ? sotto_unit_server_ready(u, ot, chan, choice) : status;
-    status = status == SOTTO_OK ? sotto_unit_server_offer(u, offer, unit_a) : status;
-    status = status == SOTTO_OK ? sotto_chan_send(chan, offer, p->bytes.offer) : status;
-    status = status == SOTTO_OK ? sotto_chan_recv(chan, reply, p->bytes.reply) : status;
-    status = status == SOTTO_OK ? sotto_unit_server_finish(u, unit_e, reply) : status;
-    sotto_unit_server_free(u);
-    sotto_free(choice);
-    sotto_free(offer);
-    sotto_free(reply);
-    return status;
-}
-
-static int unit_client(sotto_ot *ot, sotto_chan *chan)
-{
-    const sotto_unit_plan *p = &unit_plan;
-    sotto_unit_client *u = NULL;
-    uint8_t *choice = sotto_calloc(p->bytes.choice, 1), *offer = sotto_calloc(p->bytes.offer, 1), *reply = sotto_calloc(p->bytes.reply, 1);
-    require(choice != NULL && offer != NULL && reply != NULL);
-    int status = sotto_unit_client_new(&u, p, ot, chan);
-    status = status == SOTTO_OK ? sotto_unit_client_choose(u, ot, chan, unit_c, choice) : status;
-    status = status == SOTTO_OK ? sotto_chan_send(chan, choice, p->bytes.choice) : status;
-    status = status == SOTTO_OK && p->bytes.table > 0 ? sotto_chan_recv(chan, sotto_unit_client_tables(u), p->bytes.table) : status;
-    status = status == SOTTO_OK ? sotto_chan_recv(chan, offer, p->bytes.offer) : status;
-    status = status == SOTTO_OK ? sotto_unit_client_reply(u, reply, offer, unit_r) : status;
-    status = status == SOTTO_OK ? sotto_chan_send(chan, reply, p->bytes.reply) : status;
-    status = status == SOTTO_OK ? sotto_chan_flush(chan) : status;
-    sotto_unit_client_free(u);
-    sotto_free(choice);
-    sotto_free(offer);
-    sotto_free(reply);
-    return status;
-}
-
-static int unit_side(sotto_chan *inner, void *ctx)
-{
-    const int party = *(const int *)ctx;
-    sotto_rng seeded = test_rng(10, (uint64_t)party);
-    const sotto_rng rng = {secret_party_fill, &seeded};
-    sotto_chan chan = open_chan(inner);
-    sotto_ot *ot = NULL;
-    int status = sotto_ot_new(&ot, &chan, &rng, fixture_salt, party, SOTTO_OT_SOFTSPOKEN4);
-    if (status == SOTTO_OK) {
-        status = party == 0 ? unit_client(ot, &chan) : unit_server(ot, &chan, &rng);
-    }
-    sotto_ot_free(ot);
-    return status;
-}
-
-static void case_units(void)
-{
-    static const struct {
-        sotto_sign_provider sign;
-        unsigned u; /* 0: a truncation alone */
-    } kinds[] = {{SOTTO_SIGN_LOOKUP, 6}, {SOTTO_SIGN_LOOKUP, 9}, {SOTTO_SIGN_CIRCUIT, 6}, {SOTTO_SIGN_LOOKUP, 0}};
-    const sotto_rng rng = test_rng(11, 0);
-    for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
-        const unsigned window = UNIT_L - 1, u = kinds[k].u;
-        const sotto_step_info step = {.op = SOTTO_STEP_UNIT, .units = UNITS, .truncation = {UNIT_L, 7, UNIT_L}, .sign = u > 0,
-                                      .sign_window = {window, window - u}};
-        int party[2] = {0, 1}, status[2];
-        uint64_t want[UNITS];
-        for (size_t i = 0; i < UNITS; i++) {
-            const uint64_t y = test_below(&rng, 1 << 22) - (1 << 21);
-            unit_c[i] = test_below(&rng, 1 << UNIT_L);
-            unit_a[i] = sotto_low_bits(y - unit_c[i], UNIT_L);
-            unit_r[i] = test_below(&rng, 1 << UNIT_L);
-            want[i] = sotto_truncate_reference(step.truncation, y, unit_c[i]) * (u > 0 ? sotto_sign_reference(step.sign_window, y, unit_c[i]) : 1) - unit_r[i];
-        }
-        SOTTO_SECRET(unit_a, sizeof unit_a);
-        SOTTO_SECRET(unit_c, sizeof unit_c);
-        SOTTO_SECRET(unit_r, sizeof unit_r);
-        require(sotto_unit_plan_new(&unit_plan, &step, kinds[k].sign, SOTTO_OT_SOFTSPOKEN4) == SOTTO_OK);
-        test_two_party(unit_side, &party[0], unit_side, &party[1], status);
-        require(status[0] == SOTTO_OK && status[1] == SOTTO_OK);
-        SOTTO_DECLASSIFY(unit_e, sizeof unit_e); /* to compare */
-        for (size_t i = 0; i < UNITS; i++) {
-            require(unit_e[i] == sotto_low_bits(want[i], UNIT_L));
-        }
-        sotto_unit_plan_free(&unit_plan);
-    }
-}
-
-/* ---- a whole session: keys, linear layers, every kind of unit, both sign providers, both results ---------------------------------------------- */
-
-static const char network_text[] = "sotto-model 1\n"
-                                   "input 1x2x2\n"
-                                   "conv c1 input out=5 kernel=1\n"
-                                   "act a1 c1\n"
-                                   "maxpool p1 a1 kernel=2\n"
-                                   "dense f1 p1 out=3\n"
-                                   "clip l1 f1\n"
-                                   "dense f2 l1 out=2\n"
-                                   "relu r2 f2\n"
-                                   "dense f3 r2 out=2\n";
-static const uint8_t network_kinds[] = {SOTTO_UNIT_RELU, SOTTO_UNIT_SQUARE, SOTTO_UNIT_CUBIC, SOTTO_UNIT_ZERO, SOTTO_UNIT_IDENTITY};
-
-static sotto_serving serving;
-static sotto_sign_provider sign;
-static int64_t logits[2];
-static size_t label;
-
-static int serve_side(sotto_chan *inner, void *ctx)
-{
-    (void)ctx;
-    sotto_rng seeded = test_rng(8, 0);
-    sotto_chan chan = open_chan(inner);
-    const sotto_session_env env = {.chan = &chan, .rng = {secret_party_fill, &seeded}};
-    return sotto_session_serve(&serving, &env, NULL);
-}
-
-static int client_side(sotto_chan *inner, void *ctx)
-{
-    (void)ctx;
-    sotto_rng seeded = test_rng(8, 1);
-    sotto_chan chan = open_chan(inner);
-    const sotto_session_env env = {.chan = &chan, .rng = {secret_party_fill, &seeded}, .label_only = sign == SOTTO_SIGN_CIRCUIT};
-    sotto_session *s = NULL;
-    int64_t x[4] = {100, -100, 30, 7};
-    SOTTO_SECRET(x, sizeof x); /* the image */
-    int status = sotto_session_open(&s, &serving.network, &env, sign, SOTTO_OT_SOFTSPOKEN4);
-    status = status == SOTTO_OK ? sotto_session_prepare(s) : status;
-    if (status == SOTTO_OK) {
-        status = env.label_only ? sotto_session_label(s, &label, x) : sotto_session_infer(s, logits, x);
-    }
-    sotto_session_close(s);
-    return status;
-}
-
-static void case_session(void)
-{
-    sotto_model m;
-    const sotto_rng rng = test_rng(9, 0);
-    fixture_model(&m, network_text, 4, &rng);
-    fixture_polynomials(&m, "a1", network_kinds, 1, &rng);
-    for (unsigned provider = 0; provider < SOTTO_SIGN_PROVIDERS; provider++) {
-        int status[2];
-        require(sotto_serving_new(&serving, &m, NULL) == SOTTO_OK);
-        /* The integers of the model; what is made of them before a client comes (quantisation, transforms) runs once, with nobody to time it. */
-        for (size_t i = 0; i < serving.weights.step_count; i++) {
-            SOTTO_SECRET(serving.weights.weights[i], serving.weights.weight_counts[i] * sizeof(int32_t));
-            SOTTO_SECRET(serving.weights.bias[i], serving.weights.bias_counts[i] * sizeof(int64_t));
-            SOTTO_SECRET(serving.weights.bound[i], serving.weights.bound_counts[i] * sizeof(int64_t));
-            SOTTO_SECRET(serving.weights.poly[i], serving.weights.poly_counts[i] * sizeof(int64_t));
-            const sotto_network_linear *linear = &serving.network.linear[i];
-            if (linear->params != NULL) { /* the transforms, made again from secret weights */
-                sotto_linear_weights_free(serving.packed[i], linear->params);
-                require(sotto_linear_weights_new(&serving.packed[i], &linear->plan, linear->params, serving.weights.weights[i], NULL) ==
-                        SOTTO_OK);
-            }
-        }
-        sign = (sotto_sign_provider)provider;
-        test_two_party(serve_side, NULL, client_side, NULL, status);
-        require(status[0] == SOTTO_OK && status[1] == SOTTO_OK);
-        SOTTO_DECLASSIFY(logits, sizeof logits); /* the outcome, which the client may do with as it likes */
-        require(logits[0] != 0 || logits[1] != 0);
-        require(provider == SOTTO_SIGN_LOOKUP || label == (logits[1] > logits[0])); /* provider 0 came first */
-        sotto_serving_free(&serving);
-    }
-    sotto_model_free(&m);
-}
-
 /* ---- the table ------------------------------------------------------------------------------------------------------------------ */
 
 static const struct {
@@ -790,6 +516,8 @@ static const struct {
     {"garble", case_garble, 0},
     {"ot", case_ot, 0},
     {"units", case_units, 0},
+    {"polynomials", case_polynomials, 0},
+    {"label", case_label, 0},
     {"session", case_session, 0},
 };
 

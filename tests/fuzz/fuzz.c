@@ -10,7 +10,8 @@
 
 const fuzz_target *const fuzz_targets[] = {
     &fuzz_bytes, &fuzz_public_key, &fuzz_seeded, &fuzz_ciphertext, &fuzz_secret_key, &fuzz_switch_key, &fuzz_galois_keys,
-    &fuzz_answer, &fuzz_text, &fuzz_network, &fuzz_weights, &fuzz_idx, &fuzz_cifar, &fuzz_cifar100, &fuzz_image, &fuzz_onnx, &fuzz_bristol, &fuzz_frame, &fuzz_server, &fuzz_client, NULL,
+    &fuzz_answer, &fuzz_text, &fuzz_network, &fuzz_weights, &fuzz_idx, &fuzz_cifar, &fuzz_cifar100, &fuzz_image, &fuzz_costs, &fuzz_checkpoint,
+    &fuzz_onnx, &fuzz_bristol, &fuzz_frame, &fuzz_server, &fuzz_client, NULL,
 };
 
 const fuzz_target *fuzz_find(const char *name)

@@ -154,7 +154,7 @@ static int run_party(const party *own)
 {
     sotto_prg coins;
     sotto_prg_init(&coins, (sotto_block){{0x7365737369, (uint64_t)own->side}});
-    const sotto_session_env env = {.chan = own->chan, .rng = sotto_prg_rng(&coins), .items = 2, .label_only = own->side == CLIENT && own->sign == SOTTO_SIGN_CIRCUIT};
+    const sotto_session_env env = {.chan = own->chan, .rng = sotto_prg_rng(&coins), .items = 2, .label_only = own->side == CLIENT && own->sign != SOTTO_SIGN_LOOKUP};
     if (own->side == SERVER) {
         return sotto_session_serve(&serving, &env, NULL);
     }

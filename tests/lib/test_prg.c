@@ -157,11 +157,39 @@ static void as_rng_and_wiped(void **state)
     assert_memory_equal(&zero.tail, &prg.tail, sizeof zero.tail);
 }
 
+/* The stream of the seed that the source gives next, one of its own for each call; zero bytes where it gives none. */
+static void expanded(void **state)
+{
+    enum { STREAM = 7 };
+    const uint64_t seed = test_seed();
+    const uint8_t zero[1000] = {0};
+    uint8_t got[1000], want[1000];
+
+    (void)state;
+    test_faulty_rng counted = {.inner = test_rng(seed, STREAM), .k = 5};
+    const sotto_rng rng = test_faulty_rng_wrap(&counted), same = test_rng(seed, STREAM);
+    for (size_t k = 0; k < 5; k++) {
+        const size_t len = (const size_t[]){1, 16, 17, 999, 1000}[k];
+        sotto_block first;
+        memset(got, 0xa5, sizeof got);
+        assert_ok(sotto_rng_fill(&same, &first, sizeof first));
+        reference(want, len, first);
+        assert_ok(sotto_prg_expand(&rng, got, len));
+        assert_memory_equal(want, got, len);
+        for (size_t i = len; i < sizeof got; i++)
+            assert_int_equal(0xa5, got[i]);
+        assert_ok(sotto_prg_expand(&rng, NULL, 0));
+    }
+    assert_int_equal(5, counted.calls);
+    assert_status(SOTTO_ERR_RNG, sotto_prg_expand(&rng, got, sizeof got));
+    assert_memory_equal(zero, got, sizeof got);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(known_answer), cmocka_unit_test(any_cutting),      cmocka_unit_test(bounds),
-        cmocka_unit_test(seeds_differ), cmocka_unit_test(as_rng_and_wiped),
+        cmocka_unit_test(seeds_differ), cmocka_unit_test(as_rng_and_wiped), cmocka_unit_test(expanded),
     };
     return cmocka_run_group_tests_name("lib/prg", tests, NULL, NULL);
 }

@@ -123,6 +123,26 @@ static inline void fixture_model(sotto_model *m, const char *text, unsigned sign
     sotto_free(images);
 }
 
+/* Gives every channel of every node with signs a window of its own, up to `most` bits below k, too narrow for some values. */
+static inline void fixture_windows(sotto_model *m, unsigned most, const sotto_rng *rng)
+{
+    char *text = NULL;
+    size_t len;
+    for (size_t i = 0; i < m->node_count; i++) {
+        sotto_node *n = &m->nodes[i];
+        if (n->plan.u > 0) {
+            sotto_free(n->windows);
+            n->windows = sotto_calloc(n->shape.c, 1);
+            assert_non_null(n->windows);
+            for (uint32_t c = 0; c < n->shape.c; c++) {
+                n->windows[c] = (uint8_t)(n->plan.k - test_below(rng, (n->plan.k - 2 < most ? n->plan.k - 2 : most) + 1));
+            }
+        }
+    }
+    assert_ok(sotto_model_print(m, &text, &len));
+    sotto_free(text);
+}
+
 /* Gives the channels of a calibrated act node these kinds, the relu among them in patches of two, and polynomials with coefficients up to 1. */
 static inline void fixture_polynomials(sotto_model *m, const char *name, const uint8_t *kinds, unsigned exchange, const sotto_rng *rng)
 {

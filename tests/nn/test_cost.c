@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "nn/plan/cost_internal.h"
 #include "tests/nn/machines.h"
 
 static void write_text(const char *path, const char *text)
@@ -44,7 +45,7 @@ static void test_costs_file(void **state)
     static const struct {
         const char *find, *put;
         int status;
-    } damage[] = {{"costs 1", "costs 2", SOTTO_ERR_VERSION}, {"machine ", "machine x", SOTTO_ERR_MISMATCH}, {"pixel ", "pixle ", SOTTO_ERR_FORMAT},
+    } damage[] = {{"costs 2", "costs 1", SOTTO_ERR_VERSION}, {"machine ", "machine x", SOTTO_ERR_MISMATCH}, {"pixel ", "pixle ", SOTTO_ERR_FORMAT},
                   {"word ", "word x", SOTTO_ERR_FORMAT},     {"he.", "he,", SOTTO_ERR_VERSION},             {"draw ", "draw  ", SOTTO_ERR_FORMAT}};
     for (size_t i = 0; i < sizeof damage / sizeof *damage; i++) {
         char bad[65536 + 8];
@@ -69,6 +70,29 @@ static void test_costs_file(void **state)
     assert_status(SOTTO_ERR_IO, sotto_costs_load(&back, path));
 }
 
+/* Each cost by itself; a round that was disturbed does not count. */
+static void test_median(void **state)
+{
+    (void)state;
+    const sotto_rng rng = test_rng(test_seed(), 21);
+    static sotto_costs rounds[SOTTO_COST_ROUNDS], same;
+    random_costs(&same, 2, &rng);
+    for (size_t i = 0; i < SOTTO_COST_ROUNDS; i++) {
+        rounds[i] = same;
+    }
+    rounds[0].he[1].of[3] *= 100.0;
+    rounds[1].unit[2][1][16].of[2] *= 100.0;
+    rounds[2].company *= 100.0;
+    rounds[0].window = 100.0;
+    sotto_costs_median(rounds, SOTTO_COST_ROUNDS);
+    assert_memory_equal(&rounds[0], &same, sizeof same);
+    for (size_t i = 0; i < SOTTO_COST_ROUNDS; i++) {
+        rounds[i].byte = (double)((i + 2) % SOTTO_COST_ROUNDS);
+    }
+    sotto_costs_median(rounds, SOTTO_COST_ROUNDS);
+    assert_true(rounds[0].byte == (double)(SOTTO_COST_ROUNDS / 2));
+}
+
 /* Takes seconds of whatever machine runs the tests. */
 static void test_costs_measured(void **state)
 {
@@ -88,13 +112,18 @@ static void test_costs_measured(void **state)
     for (size_t work = 0; work < SOTTO_WORKS; work++) {
         assert_true(c.unit[SOTTO_SIGN_LOOKUP][0][6].of[work] > 0.0);
     }
+    for (size_t work = 0; work < SOTTO_WORK_FINISH; work++) {
+        assert_true(c.label[0].of[work] > 0.0 && c.label[1].of[work] > 0.0);
+    }
     assert_true(c.sent > 0.0 && c.received > 0.0 && c.byte > 0.0 && c.round_trip > 0.0 && c.word > 0.0 && c.draw > 0.0);
+    assert_true(c.company >= 1.0 && c.company < 4.0 && c.window >= 0.0);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_costs_file),
+        cmocka_unit_test(test_median),
         cmocka_unit_test(test_costs_measured),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

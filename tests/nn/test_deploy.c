@@ -185,6 +185,42 @@ static void test_plans_of_changed_nodes(void **state)
     sotto_model_free(&m);
 }
 
+/* Relus before a concatenation move behind the pool that reads it, as one; not where one of them, or the concatenation, is read elsewhere, or where a part is no relu. */
+static void test_relus_of_a_concatenation(void **state)
+{
+    (void)state;
+    static const char head[] = "sotto-model 1\ninput 2x6x6\nconv a input out=2 kernel=3\nrelu ra a\nconv b input out=3 kernel=3\nrelu rb b\nconv d input out=1 kernel=3\n";
+    static const struct {
+        const char *tail, *want; /* ops in order */
+    } cases[] = {
+        {"relu rd d\nconcat k ra rb\nconcat l k rd\nmaxpool p l kernel=3 stride=1\nconv e p out=2 kernel=1\nglobalavg g e\n",
+         "input conv conv conv concat concat maxpool relu conv globalavg "},
+        {"concat k ra rb\nmaxpool p k kernel=2\nconv e p out=2 kernel=1\nglobalavg g e\nglobalavg h d\nconcat l g h\n",
+         "input conv conv conv concat maxpool relu conv globalavg globalavg concat "},
+        {"concat k ra d\nconcat l k rb\nmaxpool p l kernel=2\nconv e p out=2 kernel=1\nglobalavg g e\n",
+         "input conv relu conv relu conv concat concat maxpool identity conv globalavg "},
+        {"relu rd d\nconcat k ra rb\nmaxpool p k kernel=1\nconcat l rb rd\nconcat q p l\nconv e q out=2 kernel=1\nglobalavg g e\n",
+         "input conv relu conv relu conv relu concat maxpool concat concat identity conv globalavg "},
+        {"relu rd d\nconcat k ra rb\nmaxpool p k kernel=1\nconcat l k rd\nconcat q p l\nconv e q out=2 kernel=1\nglobalavg g e\n",
+         "input conv relu conv relu conv relu concat maxpool concat concat identity conv globalavg "},
+        {"relu rd d\nconcat k rd rd\nmaxpool p k kernel=2\nconcat l ra rb\nmaxpool q l kernel=2\nconcat o p q\n", "input conv conv conv relu concat maxpool concat maxpool relu concat "},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[768], got[256] = "";
+        sotto_model m;
+        snprintf(text, sizeof text, "%s%s", head, cases[i].tail);
+        compare(text, test_seed() + i);
+        assert_ok(sotto_model_parse(&m, text, strlen(text)));
+        assert_ok(sotto_model_deploy(&m));
+        for (size_t k = 0; k < m.node_count; k++) {
+            strcat(strcat(got, sotto_op_name(m.nodes[k].op)), " ");
+        }
+        assert_string_equal(got, cases[i].want);
+        assert_true(i > 0 || sotto_model_find(&m, "rd") + 1 == sotto_model_find(&m, "e"));
+        sotto_model_free(&m);
+    }
+}
+
 static void test_copy(void **state)
 {
     (void)state;
@@ -354,7 +390,7 @@ int main(void)
         cmocka_unit_test(test_same_function),  cmocka_unit_test(test_rewrites),                  cmocka_unit_test(test_batchnorm_alone),
         cmocka_unit_test(test_memory_failure), cmocka_unit_test(test_convolution_by_definition), cmocka_unit_test(test_pools_by_hand),
         cmocka_unit_test(test_random_networks), cmocka_unit_test(test_random_networks_fit),     cmocka_unit_test(test_plans_of_changed_nodes),
-        cmocka_unit_test(test_copy),           cmocka_unit_test(test_name_taken),
+        cmocka_unit_test(test_copy),           cmocka_unit_test(test_name_taken),               cmocka_unit_test(test_relus_of_a_concatenation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -232,7 +232,7 @@ static void check_near(const net *n, const values *v, const sotto_float_run *run
     sotto_free(most);
 }
 
-/* Each unit from shares is the value rounded down or up, or zero; which of them is sure outside a step of the window. Without shares all is sure. */
+/* Each unit from shares is the value rounded down or up, or zero; which of them is sure outside a step of its channel's window. Without shares all is sure. */
 static void check_units(const net *n, const values *v)
 {
     for (size_t at = 0; at < n->p.step_count; at++) {
@@ -240,7 +240,8 @@ static void check_units(const net *n, const values *v)
         const sotto_truncation t = s->truncation;
         for (size_t i = 0; s->op == SOTTO_STEP_UNIT && i < s->words; i++) {
             const int64_t y = v->seen[s->in[0]][i], got = v->seen[at][i], low = y >> t.f, high = -(-y >> t.f);
-            const int64_t step = s->sign ? INT64_C(1) << s->sign_window.j : 0;
+            const unsigned lift = s->lift == NULL ? 0 : s->lift[i];
+            const int64_t step = s->sign && lift < s->sign_window.j ? INT64_C(1) << (s->sign_window.j - lift) : 0;
             const int rounded = got == low || got == high;
             if (!v->on) {
                 assert_int_equal(got, s->sign && y < 0 ? 0 : (int64_t)floor(ldexp((double)y, -(int)t.f) + 0.5));
@@ -318,8 +319,8 @@ static void reduce(uint64_t *x, size_t count, unsigned l)
     }
 }
 
-/* One unit on shares ac = {server's, client's} of y, a dealer in the place of OT; the result's shares into out. */
-static void unit_on_shares(const sotto_step_info *s, uint64_t out[2], const uint64_t ac[2], const sotto_rng *rng)
+/* Unit `at` on shares ac = {server's, client's} of y, a dealer in the place of OT; the result's shares into out. */
+static void unit_on_shares(const sotto_step_info *s, size_t at, uint64_t out[2], const uint64_t ac[2], const sotto_rng *rng)
 {
     const sotto_truncation t = s->truncation;
     const unsigned m = sotto_truncation_widen(t), l = t.l_next;
@@ -338,9 +339,11 @@ static void unit_on_shares(const sotto_step_info *s, uint64_t out[2], const uint
         out[1] = r_next;
         return;
     }
+    const unsigned lift = s->lift == NULL ? 0 : s->lift[at];
+    const uint64_t lifted[2] = {a << lift, c << lift};
     uint64_t top[2];
-    sotto_sign_top_server(s->sign_window, &top[0], &a, 1);
-    sotto_sign_top_client(s->sign_window, &top[1], &c, 1);
+    sotto_sign_top_server(s->sign_window, &top[0], &lifted[0], 1);
+    sotto_sign_top_client(s->sign_window, &top[1], &lifted[1], 1);
     const unsigned u = s->sign_window.k - s->sign_window.j;
     const uint64_t b_client = (~((top[0] + top[1]) >> (u - 1)) & 1) ^ pi;
 
@@ -404,7 +407,7 @@ static void two_parties(const net *n, uint64_t **const side[2], const int64_t *x
                     const uint64_t *in = side[k][s->in[0]];
                     y[k] = pair > 0 ? in[left] - in[left + pair] : in[left];
                 }
-                unit_on_shares(s, r, y, rng);
+                unit_on_shares(s, i, r, y, rng);
                 for (int k = 0; k < 2; k++) {
                     side[k][at][i] = pair > 0 ? side[k][at][i] + r[k] : r[k];
                 }
@@ -421,6 +424,11 @@ static void check_two_parties(const char *text, const sotto_rng *rng)
     net n;
     values v, server;
     net_new(&n, text, 1.5, rng);
+    sotto_program_weights_free(&n.w);
+    sotto_program_free(&n.p);
+    fixture_windows(&n.m, (unsigned)test_below(rng, 6), rng);
+    assert_ok(sotto_program_new(&n.p, &n.m));
+    assert_ok(sotto_program_weights_new(&n.w, &n.p, &n.m));
     values_new(&v, &n.p);
     values_new(&server, &n.p);
     int64_t *x = sotto_calloc(n.p.input_words, sizeof *x), logits[16];
@@ -466,7 +474,7 @@ static const char one_unit[] = "sotto-model 1\n"
                                "%s r1 input\n"
                                "dense f1 r1 out=1\n"
                                "plan input scale=1 bits=12\n"
-                               "plan r1 f=%u k=%u%s\n"
+                               "plan r1 f=%u k=%u%s"
                                "plan f1 weight-scale=1 weight-bits=8 k=%u\n";
 
 static void one_unit_net(net *n, const char *unit, unsigned f, unsigned k, const char *u, unsigned k_out)
@@ -490,16 +498,20 @@ static void test_unit_wraps(void **state)
     static const struct {
         const char *unit, *u;
         unsigned f, k, window;
-    } cases[] = {{"relu", " u=3", 2, 6, 3}, {"relu", " u=6", 3, 6, 6}, {"relu", " u=2", 0, 5, 2}, {"identity", "", 3, 6, 0}, {"identity", "", 0, 6, 0}};
+        unsigned lift;
+    } cases[] = {{"relu", " u=3\n", 2, 6, 3, 0}, {"relu", " u=6\n", 3, 6, 6, 0}, {"relu", " u=2\n", 0, 5, 2, 0}, {"identity", "\n", 3, 6, 0, 0}, {"identity", "\n", 0, 6, 0, 0},
+                 {"relu", " u=3\nwindows r1 0 5\n", 2, 6, 3, 1}, {"relu", " u=3\nwindows r1 0 3\n", 2, 6, 3, 3}, {"relu", " u=2\nwindows r1 0 2\n", 0, 6, 2, 4},
+                 {"relu", " u=6\nwindows r1 0 4\n", 3, 6, 6, 2}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         net n;
         values v;
         one_unit_net(&n, cases[i].unit, cases[i].f, cases[i].k, cases[i].u, 12);
         values_new(&v, &n.p);
-        const int64_t edge = INT64_C(1) << (cases[i].k - 1), step = cases[i].window ? INT64_C(1) << (cases[i].k - cases[i].window) : 0;
+        const unsigned j = cases[i].window > 0 ? cases[i].k - cases[i].window : 0;
+        const int64_t edge = INT64_C(1) << (cases[i].k - 1 - cases[i].lift), step = cases[i].lift < j ? INT64_C(1) << (j - cases[i].lift) : 0;
         const unsigned f = cases[i].f, l = n.p.steps[1].truncation.l;
         assert_int_equal(l, cases[i].k + 1);
-        for (int64_t y = -3 * edge; y < 3 * edge; y++) {
+        for (int64_t y = -(INT64_C(3) << (l - 2)); y < INT64_C(3) << (l - 2); y++) {
             int64_t logit;
             v.on = 0;
             const uint64_t counted = infer(&n, &v, &logit, &y);
@@ -509,7 +521,7 @@ static void test_unit_wraps(void **state)
                 v.share[0][0] = c;
                 assert_int_equal(infer(&n, &v, &logit, &y), counted); /* depends on the value alone */
                 const int rounded = logit == y >> f || logit == -(-y >> f);
-                spoilt |= !(step == 0 ? rounded : y >= step ? rounded : y < -step ? logit == 0 : rounded || logit == 0);
+                spoilt |= !(cases[i].window == 0 ? rounded : y >= step ? rounded : y < -step ? logit == 0 : rounded || logit == 0);
             }
             if (counted == 0) {
                 assert_false(spoilt);
@@ -530,7 +542,7 @@ static void test_output_wraps(void **state)
     (void)state;
     net n;
     values v;
-    one_unit_net(&n, "identity", 0, 12, "", 4);
+    one_unit_net(&n, "identity", 0, 12, "\n", 4);
     values_new(&v, &n.p);
     for (int64_t y = -100; y < 100; y++) {
         int64_t logit;
@@ -553,6 +565,10 @@ static void test_k_too_small(void **state)
             sotto_node_plan *p = &n.m.nodes[i].plan;
             p->k = p->k > 4 ? p->k - 3 : p->k;
             p->u = p->u > p->k ? p->k : p->u;
+            for (uint32_t c = 0; n.m.nodes[i].windows != NULL && c < n.m.nodes[i].shape.c; c++) {
+                uint8_t *w = &n.m.nodes[i].windows[c];
+                *w = *w > p->k ? (uint8_t)p->k : *w;
+            }
         }
         sotto_program_weights_free(&n.w);
         sotto_program_free(&n.p);
@@ -584,6 +600,45 @@ static void test_argmax(void **state)
     assert_int_equal(sotto_argmax_int(x + 2, 2), 0);
 }
 
+/* The fast linear steps: the same values of every step, whether or not values leave their ranges, and when there is no memory for the fast loops. */
+static void test_fast(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {fixture_plain, fixture_rich, fixture_mixed};
+    const sotto_rng rng = test_rng(test_seed(), 9);
+    for (size_t i = 0; i < 9; i++) {
+        net n;
+        values slow, fast;
+        sotto_fixed_run *run;
+        int64_t logits[2][16];
+        net_new(&n, texts[i % 3], i < 6 ? 1.5 : 0.5, &rng);
+        values_new(&slow, &n.p);
+        values_new(&fast, &n.p);
+        int64_t *x = sotto_calloc(n.p.input_words, sizeof *x);
+        assert_non_null(x);
+        sotto_program_input(&n.p, &n.m, x, n.images);
+        values_random(&slow, &rng);
+        for (size_t k = 0; k < n.p.step_count; k++) {
+            memcpy(fast.share[k], slow.share[k], n.p.steps[k].words * sizeof **fast.share);
+        }
+        slow.on = 1;
+        (void)infer(&n, &slow, logits[0], x);
+        assert_ok(sotto_fixed_run_new(&run, &n.p, &n.w));
+        sotto_calloc_fail_after(i >= 3 && i < 6 ? (long)test_below(&rng, 12) : -1);
+        sotto_fixed_infer(run, logits[1], x, &(sotto_fixed_options){.share = hook_share, .seen = hook_seen, .ctx = &fast, .fast = 1}, NULL);
+        sotto_calloc_fail_after(-1);
+        for (size_t k = 0; k < n.p.step_count; k++) {
+            assert_memory_equal(fast.seen[k], slow.seen[k], n.p.steps[k].words * sizeof **fast.seen);
+        }
+        assert_memory_equal(logits[0], logits[1], n.p.output_words * sizeof **logits);
+        sotto_fixed_run_free(run);
+        sotto_free(x);
+        values_free(&slow);
+        values_free(&fast);
+        net_free(&n);
+    }
+}
+
 static void test_no_memory(void **state)
 {
     (void)state;
@@ -611,7 +666,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_near_float),   cmocka_unit_test(test_two_parties), cmocka_unit_test(test_unit_wraps),
         cmocka_unit_test(test_output_wraps), cmocka_unit_test(test_k_too_small), cmocka_unit_test(test_argmax),
-        cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_fast),         cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
 /* Forecasts against sessions, for bytes, and against sums by hand, for times. */
 #include "lib/bytes.h"
+#include "nn/plan/forecast_internal.h"
 #include "nn/plan/planner.h"
 #include "tests/nn/machines.h"
 
@@ -23,6 +24,7 @@ typedef struct both {
     const sotto_serving *serving;
     sotto_sign_provider sign;
     sotto_ot_kind ot;
+    int label_only;
     uint64_t seed;
     sotto_stats stats;
 } both;
@@ -37,7 +39,7 @@ static int run_server(sotto_chan *chan, void *ctx)
 static int run_client(sotto_chan *chan, void *ctx)
 {
     both *r = ctx;
-    const sotto_session_env env = {.chan = chan, .rng = test_rng(r->seed, 2)};
+    const sotto_session_env env = {.chan = chan, .rng = test_rng(r->seed, 2), .label_only = r->label_only};
     sotto_session *s = NULL;
     int64_t x[4096] = {1, 2, 3}, logits[64];
     int status = sotto_session_open(&s, &r->serving->network, &env, r->sign, r->ot);
@@ -45,7 +47,8 @@ static int run_client(sotto_chan *chan, void *ctx)
         status = sotto_session_prepare(s);
     }
     if (status == SOTTO_OK) {
-        status = sotto_session_infer(s, logits, x);
+        size_t label;
+        status = r->label_only ? sotto_session_label(s, &label, x) : sotto_session_infer(s, logits, x);
         r->stats = sotto_session_stats(s);
     }
     sotto_session_close(s);
@@ -61,13 +64,17 @@ static void assert_bytes(const sotto_item_bytes *want, const sotto_stats *got)
 }
 
 /* The forecast's bytes are those of a session, and its steps add up to them but for what frames an item. */
-static void check_bytes(const sotto_serving *serving, sotto_sign_provider sign, sotto_ot_kind ot, const sotto_conditions *o, uint64_t seed)
+static void check_bytes(const sotto_serving *serving, sotto_sign_provider sign, sotto_ot_kind ot, int label_only, const sotto_conditions *o, uint64_t seed)
 {
-    both r = {.serving = serving, .sign = sign, .ot = ot, .seed = seed};
+    both r = {.serving = serving, .sign = sign, .ot = ot, .label_only = label_only, .seed = seed};
     sotto_terms t;
     sotto_forecast f;
     int status[2];
+    sotto_network_session(&serving->network.model, &sign, &ot);
     assert_ok(sotto_terms_new(&t, &serving->network, sign, ot));
+    if (label_only) {
+        assert_ok(sotto_terms_label_only(&t));
+    }
     assert_ok(sotto_forecast_new(&f, &t, o));
     test_two_party(run_server, &r, run_client, &r, status);
     assert_ok(status[0]);
@@ -82,10 +89,12 @@ static void check_bytes(const sotto_serving *serving, sotto_sign_provider sign, 
     }
     const sotto_program *p = &serving->network.program;
     const sotto_step_info *last = &p->steps[p->step_count - 1];
-    assert_int_equal(f.bytes.prepare_out - sum.prepare_out, 24);
-    assert_int_equal(f.bytes.prepare_in - sum.prepare_in, 24);
+    const sotto_unit_bytes *label = &t.label.bytes;
+    const sotto_stock_cost stock = sotto_terms_stock(&t);
+    assert_int_equal(f.bytes.prepare_out - sum.prepare_out, 24 + stock.out + (label_only ? 32 + label->matrix + label->choice : 0));
+    assert_int_equal(f.bytes.prepare_in - sum.prepare_in, 24 + stock.in + (label_only ? 16 + label->table + (label->correction > 0 ? 16 + label->correction : 0) : 0));
     assert_int_equal(f.bytes.infer_out - sum.infer_out, 24 + sotto_packed_bytes(p->input_words, p->steps[0].l));
-    assert_int_equal(f.bytes.infer_in - sum.infer_in, 16 + sotto_packed_bytes(last->words, last->l));
+    assert_int_equal(f.bytes.infer_in - sum.infer_in, 16 + (label_only ? label->offer : sotto_packed_bytes(last->words, last->l)));
     sotto_forecast_free(&f);
     sotto_terms_free(&t);
 }
@@ -120,15 +129,16 @@ static void test_bytes(void **state)
         for (int planned = 0; planned < 2; planned++) {
             if (planned) {
                 sotto_choice choice;
-                const sotto_wish wish = {o, SOTTO_GOAL_SUM, 1, 1, SOTTO_SIGN_LOOKUP, SOTTO_OT_IKNP};
+                const sotto_wish wish = {o, SOTTO_GOAL_SUM, 0, 1, 1, SOTTO_SIGN_LOOKUP, SOTTO_OT_IKNP};
                 assert_ok(sotto_planner_choose(&m, &choice, &wish));
                 print_model(&m);
             }
             assert_ok(sotto_serving_new(&serving, &m, NULL));
-            for (int kind = SOTTO_OT_IKNP; kind <= SOTTO_OT_SOFTSPOKEN8; kind++) {
-                const int sign = (kind + (int)i + planned) % 2;
-                check_bytes(&serving, (sotto_sign_provider)sign, (sotto_ot_kind)kind, &o, seed);
+            for (int kind = SOTTO_OT_IKNP; kind <= SOTTO_OT_SOFTSPOKEN8 + 2; kind++) {
+                const int sign = (kind + (int)i + planned) % SOTTO_SIGN_PROVIDERS;
+                check_bytes(&serving, (sotto_sign_provider)sign, kind > SOTTO_OT_SOFTSPOKEN8 ? SOTTO_OT_FERRET : (sotto_ot_kind)kind, kind % 5 == 4, &o, seed);
             }
+            check_bytes(&serving, SOTTO_SIGN_PLANNED, SOTTO_OT_PLANNED, 0, &o, seed);
             sotto_serving_free(&serving);
         }
         sotto_model_free(&m);
@@ -202,7 +212,7 @@ static void test_time_by_hand(void **state)
         c.he[i].set = sets[i];
     }
     const double rate = 1000.0, rtt = 7.0;
-    const sotto_conditions o = {&c, rate, rtt, 1};
+    const sotto_conditions o = {&c, rate, rtt, 1, 0};
     assert_ok(sotto_forecast_new(&f, &t, &o));
     const sotto_unit_plan *u = &t.units[2];
     const double requests[2] = {16.0 + (double)n.linear[1].plan.request_bytes, 16.0 + (double)n.linear[3].plan.request_bytes};
@@ -226,12 +236,42 @@ static void test_time_by_hand(void **state)
     sotto_model_free(&m);
 }
 
+/* A connection that holds little keeps the client from learning: it cannot have asked before the server has read. Work on one machine takes longer by as much as both
+ * work at once. */
+static void test_window_and_company(void **state)
+{
+    (void)state;
+    sotto_flow flow[3] = {{.mask = 1.0, .ask = 2.0, .answer = 10.0, .learn = 3.0, .up = 100.0, .down = 10.0},
+                          {.ask = 2.0, .answer = 20.0, .learn = 4.0, .up = 100.0, .down = 10.0},
+                          {.ask = 2.0, .answer = 30.0, .learn = 5.0, .up = 100.0, .down = 10.0}};
+    sotto_line l = {.window = INFINITY, .company = 1.0};
+    /* The server: from 3 to 13, 33, 63; the client has asked by 7, and learns between. */
+    assert_true(fabs(sotto_flow_prepare(flow, 3, &l) - (63.0 + 5.0)) < 1e-12);
+    l.window = 200.0; /* the third request waits until the first is read, which is at once */
+    assert_true(fabs(sotto_flow_prepare(flow, 3, &l) - (63.0 + 5.0)) < 1e-12);
+    l.window = 100.0; /* until the second is read, at 13 */
+    assert_true(fabs(sotto_flow_prepare(flow, 3, &l) - (63.0 + 5.0)) < 1e-12);
+    flow[2].answer = 0.0; /* at 13 the client begins to learn from the first; at 33 the rest has arrived */
+    assert_true(fabs(sotto_flow_prepare(flow, 3, &l) - (33.0 + 4.0 + 5.0)) < 1e-12);
+    flow[0].learn = 25.0;
+    assert_true(fabs(sotto_flow_prepare(flow, 3, &l) - (13.0 + 25.0 + 4.0 + 5.0)) < 1e-12);
+    l.window = INFINITY; /* all asked by 7, the first answer is there at 13 all the same */
+    assert_true(fabs(sotto_flow_prepare(flow, 3, &l) - (13.0 + 25.0 + 4.0 + 5.0)) < 1e-12);
+    flow[1].answer = 0.0;
+    flow[0].answer = 1.0; /* learning begins when all is asked: at 7, or held up: when the second has been read, at 5 */
+    assert_true(fabs(sotto_flow_prepare(flow, 3, &l) - (7.0 + 34.0)) < 1e-12);
+    /* Client 1 + 6 + 34, server 1: the second slows the first by a second at most. */
+    l.company = 1.5;
+    assert_true(fabs(sotto_flow_prepare(flow, 3, &l) - (7.0 + 34.0) * (1.0 + 0.5 * 1.0 / 41.0)) < 1e-9);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bytes),
         cmocka_unit_test(test_time),
         cmocka_unit_test(test_time_by_hand),
+        cmocka_unit_test(test_window_and_company),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -38,7 +38,7 @@ static void test_round_trip(void **state)
 static void test_known_header(void **state)
 {
     (void)state;
-    static const uint8_t want[16] = {0x53, 0x6f, 1, SOTTO_FRAME_REQUEST, 4, 3, 2, 1, 0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11};
+    static const uint8_t want[16] = {0x53, 0x6f, 2, SOTTO_FRAME_REQUEST, 4, 3, 2, 1, 0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11};
     sotto_chan c[2];
     uint8_t got[16];
     pair(c);
@@ -83,6 +83,7 @@ static void test_errors_travel(void **state)
         {SOTTO_ERR_MISMATCH, SOTTO_ERR_MISMATCH}, {SOTTO_ERR_VERSION, SOTTO_ERR_VERSION}, {SOTTO_ERR_USED, SOTTO_ERR_USED},
         {SOTTO_ERR_LIMIT, SOTTO_ERR_LIMIT},       {SOTTO_ERR_TIMEOUT, SOTTO_ERR_PEER},    {SOTTO_ERR_FORMAT, SOTTO_ERR_PEER},
         {SOTTO_ERR_MEMORY, SOTTO_ERR_PEER},       {SOTTO_ERR_RNG, SOTTO_ERR_PEER},        {SOTTO_ERR_CHECKSUM, SOTTO_ERR_PEER},
+        {SOTTO_ERR_PROTOCOL, SOTTO_ERR_PEER},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         sotto_chan c[2];
@@ -100,9 +101,9 @@ static void test_malformed(void **state)
         uint8_t header[16];
         int status;
     } cases[] = {
-        {{0x53, 0x6f, 2, 2}, SOTTO_ERR_VERSION},       {{0x53, 0x70, 1, 2}, SOTTO_ERR_PROTOCOL},
-        {{0x53, 0x6f, 1, 0}, SOTTO_ERR_PROTOCOL},      {{0x53, 0x6f, 1, SOTTO_FRAME_TYPES}, SOTTO_ERR_PROTOCOL},
-        {{0x53, 0x6f, 1, SOTTO_FRAME_ERROR, 0, 0, 0, 0, 5}, SOTTO_ERR_PROTOCOL},
+        {{0x53, 0x6f, SOTTO_PROTOCOL_VERSION - 1, 2}, SOTTO_ERR_VERSION}, {{0x53, 0x70, SOTTO_PROTOCOL_VERSION, 2}, SOTTO_ERR_PROTOCOL},
+        {{0x53, 0x6f, SOTTO_PROTOCOL_VERSION, 0}, SOTTO_ERR_PROTOCOL}, {{0x53, 0x6f, SOTTO_PROTOCOL_VERSION, SOTTO_FRAME_TYPES}, SOTTO_ERR_PROTOCOL},
+        {{0x53, 0x6f, SOTTO_PROTOCOL_VERSION, SOTTO_FRAME_ERROR, 0, 0, 0, 0, 5}, SOTTO_ERR_PROTOCOL},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         sotto_chan c[2];
@@ -111,6 +112,7 @@ static void test_malformed(void **state)
         assert_ok(sotto_chan_send(&c[0], cases[i].header, 16));
         assert_ok(sotto_chan_flush(&c[0]));
         assert_status(cases[i].status, sotto_frame_next(&c[1], &frame));
+        assert_true(cases[i].status != SOTTO_ERR_VERSION || strstr(sotto_error_message(), "same release of sotto on both sides") != NULL);
         close_both(c);
     }
     sotto_chan c[2];

@@ -42,10 +42,17 @@ static int client(label_ctx *c, sotto_ot *ot, sotto_chan *chan, const uint64_t *
     sotto_label_client *u = NULL;
     uint8_t *choice = calloc(b->choice + 1, 1), *offer = calloc(b->offer + 1, 1);
     size_t label = 99;
+    int status = fixture_stock(ot, chan, b->correction, 0);
     const uint64_t before = chan->stats.bytes_out;
-    int status = sotto_label_client_new(&u, &c->plan, ot, chan);
+    status = status == SOTTO_OK ? sotto_label_client_new(&u, &c->plan, ot, chan) : status;
+    status = status == SOTTO_OK && chan->stats.bytes_out - before != b->matrix ? SOTTO_ERR_ARG : status;
+    if (status == SOTTO_OK && b->correction > 0) {
+        uint8_t *sums = calloc(b->correction, 1);
+        status = sotto_chan_recv(chan, sums, b->correction);
+        status = status == SOTTO_OK ? sotto_label_client_take(u, ot, sums) : status;
+        free(sums);
+    }
     if (status == SOTTO_OK) {
-        status = chan->stats.bytes_out - before == b->matrix ? SOTTO_OK : SOTTO_ERR_ARG;
         sotto_label_client_choose(u, own, choice);
     }
     status = status == SOTTO_OK ? sotto_chan_send(chan, choice, b->choice) : status;
@@ -70,7 +77,9 @@ static int server(label_ctx *c, sotto_ot *ot, sotto_chan *chan, const uint64_t *
     const sotto_unit_bytes *b = &c->plan.bytes;
     sotto_label_server *u = NULL;
     uint8_t *choice = calloc(b->choice + 1, 1), *offer = calloc(b->offer + 1, 1), *tables = calloc(b->table + 1, 1);
-    int status = sotto_label_server_new(&u, &c->plan, ot, chan, rng);
+    int status = fixture_stock(ot, chan, b->correction, 0);
+    status = status == SOTTO_OK ? sotto_label_server_new(&u, &c->plan, ot, chan, rng) : status;
+    status = status == SOTTO_OK && b->correction > 0 ? sotto_chan_send(chan, sotto_label_server_sums(u), b->correction) : status;
     status = status == SOTTO_OK ? sotto_chan_recv(chan, choice, b->choice) : status;
     if (status == SOTTO_OK && c->choices != NULL) {
         memcpy(c->choices + round * b->choice, choice, b->choice);
@@ -110,8 +119,8 @@ static int act(ot_party *p, sotto_ot *ot, sotto_chan *chan)
 
 static void run_on(label_ctx *c, sotto_chan *ends[2], int status[2])
 {
-    ot_party p[2] = {{.party = 0, .seed = c->seed, .kind = SOTTO_OT_SOFTSPOKEN4, .act = act, .data = c},
-                     {.party = 1, .seed = c->seed, .kind = SOTTO_OT_SOFTSPOKEN4, .act = act, .data = c}};
+    ot_party p[2] = {{.party = 0, .seed = c->seed, .kind = c->plan.ot, .act = act, .data = c},
+                     {.party = 1, .seed = c->seed, .kind = c->plan.ot, .act = act, .data = c}};
     c->wrong = 0;
     if (ends == NULL) {
         test_two_party(ot_party_run, &p[0], ot_party_run, &p[1], status);
@@ -137,10 +146,12 @@ static uint64_t three_of_three_bits(size_t round, size_t i)
 static void test_all_values(void **state)
 {
     (void)state;
-    label_ctx c = {.rounds = 512, .value = three_of_three_bits, .seed = test_seed()};
-    assert_ok(sotto_label_plan_new(&c.plan, 3, 3, SOTTO_OT_SOFTSPOKEN4));
-    run(&c);
-    sotto_label_plan_free(&c.plan);
+    for (int scheme = 0; scheme < SOTTO_GARBLE_SCHEMES; scheme++) {
+        label_ctx c = {.rounds = 512, .value = three_of_three_bits, .seed = test_seed()};
+        assert_ok(sotto_label_plan_new(&c.plan, 3, 3, SOTTO_OT_SOFTSPOKEN4, (sotto_garble_scheme)scheme));
+        run(&c);
+        sotto_label_plan_free(&c.plan);
+    }
 }
 
 static uint64_t scattered(size_t round, size_t i)
@@ -156,7 +167,7 @@ static void test_counts(void **state)
     static const size_t counts[] = {1, 2, 10, 17, 100, 300};
     for (size_t k = 0; k < sizeof counts / sizeof *counts; k++) {
         label_ctx c = {.rounds = 6, .value = scattered, .seed = test_seed() + k};
-        assert_ok(sotto_label_plan_new(&c.plan, counts[k], 14 + (unsigned)k, SOTTO_OT_SOFTSPOKEN4));
+        assert_ok(sotto_label_plan_new(&c.plan, counts[k], 14 + (unsigned)k, k < 3 ? SOTTO_OT_FERRET : SOTTO_OT_SOFTSPOKEN4, k % 2 == 0 ? SOTTO_THREE_HALVES : SOTTO_HALF_GATES));
         run(&c);
         sotto_label_plan_free(&c.plan);
     }
@@ -174,7 +185,7 @@ static void test_views_are_uniform(void **state)
     (void)state;
     enum { ROUNDS = 60 };
     label_ctx c = {.rounds = ROUNDS, .value = constant, .seed = test_seed()};
-    assert_ok(sotto_label_plan_new(&c.plan, 8, 16, SOTTO_OT_SOFTSPOKEN4));
+    assert_ok(sotto_label_plan_new(&c.plan, 8, 16, SOTTO_OT_SOFTSPOKEN4, SOTTO_HALF_GATES));
     const sotto_unit_bytes b = c.plan.bytes;
     c.offers = calloc(ROUNDS, b.offer);
     c.choices = calloc(ROUNDS, b.choice);
@@ -217,7 +228,7 @@ static void test_faults(void **state)
             sotto_chan inner[2], outer;
             int status[2];
             label_ctx c = {.rounds = 1, .value = scattered, .seed = 5};
-            assert_ok(sotto_label_plan_new(&c.plan, 3, 15, SOTTO_OT_SOFTSPOKEN4));
+            assert_ok(sotto_label_plan_new(&c.plan, 3, 15, SOTTO_OT_SOFTSPOKEN4, SOTTO_HALF_GATES));
             test_chan_pair(&inner[0], &inner[1], 500);
             test_chan_faulty(&outer, &inner[faulty], &plan);
             run_on(&c, (sotto_chan *[2]){faulty == 0 ? &outer : &inner[0], faulty == 1 ? &outer : &inner[1]}, status);
@@ -242,7 +253,7 @@ static void test_lack_of_memory(void **state)
     int planned = SOTTO_ERR_MEMORY;
     for (long k = 0; planned != SOTTO_OK; k++) {
         sotto_calloc_fail_after(k);
-        planned = sotto_label_plan_new(&c.plan, 3, 15, SOTTO_OT_SOFTSPOKEN4);
+        planned = sotto_label_plan_new(&c.plan, 3, 15, SOTTO_OT_SOFTSPOKEN4, SOTTO_HALF_GATES);
         sotto_calloc_fail_after(-1);
         assert_true(planned == SOTTO_OK ? k > 0 : planned == SOTTO_ERR_MEMORY && c.plan.garbling == NULL);
     }
@@ -260,9 +271,9 @@ static void test_refused(void **state)
 {
     (void)state;
     sotto_label_plan p;
-    assert_status(SOTTO_ERR_ARG, sotto_label_plan_new(&p, 0, 8, SOTTO_OT_IKNP));
-    assert_status(SOTTO_ERR_ARG, sotto_label_plan_new(&p, 65537, 8, SOTTO_OT_IKNP));
-    assert_status(SOTTO_ERR_ARG, sotto_label_plan_new(&p, 8, 65, SOTTO_OT_IKNP));
+    assert_status(SOTTO_ERR_ARG, sotto_label_plan_new(&p, 0, 8, SOTTO_OT_IKNP, SOTTO_HALF_GATES));
+    assert_status(SOTTO_ERR_ARG, sotto_label_plan_new(&p, 65537, 8, SOTTO_OT_IKNP, SOTTO_HALF_GATES));
+    assert_status(SOTTO_ERR_ARG, sotto_label_plan_new(&p, 8, 65, SOTTO_OT_IKNP, SOTTO_HALF_GATES));
 }
 
 int main(void)

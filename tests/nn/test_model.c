@@ -204,6 +204,18 @@ static void spoil_label(sotto_model *m) { m->labels[1][0] = '\n'; }
 static void spoil_no_label(sotto_model *m) { m->labels[0][0] = '\0'; }
 static void spoil_open_label(sotto_model *m) { memset(m->labels[0], 'x', SOTTO_NAME_MAX); }
 
+static void give_windows(sotto_node *n, uint8_t last)
+{
+    n->windows = sotto_calloc(6, 1);
+    assert_non_null(n->windows);
+    memset(n->windows, 50, 5);
+    n->windows[5] = last;
+}
+static void spoil_no_windows(sotto_model *m) { give_windows(&m->nodes[2], 2); } /* nothing spoilt */
+static void spoil_window(sotto_model *m) { give_windows(&m->nodes[2], 1); }
+static void spoil_large_window(sotto_model *m) { give_windows(&m->nodes[2], 51); }
+static void spoil_windows_of_linear(sotto_model *m) { give_windows(&m->nodes[1], 9); }
+
 static void test_refused(void **state)
 {
     (void)state;
@@ -245,6 +257,10 @@ static void test_refused(void **state)
         {spoil_label, SOTTO_ERR_FORMAT, "label 1"},
         {spoil_no_label, SOTTO_ERR_FORMAT, "label 0"},
         {spoil_open_label, SOTTO_ERR_FORMAT, "label 0"},
+        {spoil_no_windows, SOTTO_OK, ""},
+        {spoil_window, SOTTO_ERR_FORMAT, "node r: windows"},
+        {spoil_large_window, SOTTO_ERR_FORMAT, "node r: windows"},
+        {spoil_windows_of_linear, SOTTO_ERR_FORMAT, "node c: windows"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         sotto_model m;

@@ -154,6 +154,51 @@ static void test_tile_text(void **state)
     }
 }
 
+/* What sessions run with is a part of the plan, and names are all that stands in the file. */
+static void test_session_text(void **state)
+{
+    (void)state;
+    static const char head[] = "sotto-model 1\ninput 1x4x4\nconv c1 input out=2 kernel=3 pad=1\nplan input scale=0.5 bits=8";
+    static const struct {
+        const char *tail;
+        int status;
+        sotto_sign_provider sign;
+        sotto_ot_kind ot;
+    } cases[] = {{"\n", SOTTO_OK, SOTTO_SIGN_LOOKUP, SOTTO_OT_SOFTSPOKEN4},
+                 {" sign=lookup ot=iknp\n", SOTTO_OK, SOTTO_SIGN_LOOKUP, SOTTO_OT_IKNP},
+                 {" sign=circuit3 ot=softspoken8\n", SOTTO_OK, SOTTO_SIGN_CIRCUIT3, SOTTO_OT_SOFTSPOKEN8},
+                 {" ot=ferret\n", SOTTO_OK, SOTTO_SIGN_LOOKUP, SOTTO_OT_FERRET},
+                 {" sign=unknown\n", SOTTO_ERR_FORMAT, 0, 0},
+                 {" ot=unknown\n", SOTTO_ERR_FORMAT, 0, 0},
+                 {" sign=plan\n", SOTTO_ERR_FORMAT, 0, 0},
+                 {" ot=\n", SOTTO_ERR_FORMAT, 0, 0},
+                 {" sign=lookup sign=lookup\n", SOTTO_ERR_FORMAT, 0, 0}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[512], *printed = NULL;
+        size_t len;
+        sotto_model m;
+        sotto_sign_provider sign = SOTTO_SIGN_PLANNED;
+        sotto_ot_kind ot = SOTTO_OT_PLANNED;
+        snprintf(text, sizeof text, "%s%s", head, cases[i].tail);
+        assert_status(cases[i].status, sotto_model_parse(&m, text, strlen(text)));
+        if (cases[i].status == SOTTO_OK) {
+            sotto_network_session(&m, &sign, &ot);
+            assert_int_equal(sign, cases[i].sign);
+            assert_int_equal(ot, cases[i].ot);
+            assert_ok(sotto_model_print(&m, &printed, &len));
+            snprintf(text, sizeof text, "plan input scale=0.5 bits=8%s", cases[i].tail);
+            assert_non_null(strstr(printed, text));
+            sign = SOTTO_SIGN_CIRCUIT; /* who asks gets it */
+            ot = SOTTO_OT_SOFTSPOKEN3;
+            sotto_network_session(&m, &sign, &ot);
+            assert_int_equal(sign, SOTTO_SIGN_CIRCUIT);
+            assert_int_equal(ot, SOTTO_OT_SOFTSPOKEN3);
+            sotto_free(printed);
+            sotto_model_free(&m);
+        }
+    }
+}
+
 /* ---- choices -------------------------------------------------------------------------------------------------------------------- */
 
 static const char fixture_tiny[] = "sotto-model 1\n"
@@ -201,7 +246,7 @@ static void try_all(exhaustive *e, size_t step)
     if (step == e->program->step_count) {
         sotto_network n;
         assert_ok(sotto_network_new(&n, e->m));
-        for (int session = 0; session < 16; session++) {
+        for (int session = 0; session < 8 * SOTTO_SIGN_PROVIDERS; session++) {
             sotto_terms t;
             sotto_forecast f;
             if ((e->wish->any_sign || session / 8 == (int)e->wish->sign) && (e->wish->any_ot || session % 8 + 1 == (int)e->wish->ot)) {
@@ -251,13 +296,15 @@ static void test_optimum(void **state)
         if (i == 3) {
             c.he_count = 1;
         }
-        const sotto_wish wish = {random_conditions(&c, &rng), (sotto_goal)(i % 3), i < 3, i < 3, SOTTO_SIGN_LOOKUP, SOTTO_OT_SOFTSPOKEN3};
+        const sotto_wish wish = {random_conditions(&c, &rng), (sotto_goal)(i % 3), 0, i < 3, i < 3, SOTTO_SIGN_LOOKUP, SOTTO_OT_SOFTSPOKEN3};
         assert_ok(sotto_program_new(&program, &m));
         exhaustive e = {&m, &program, &wish, INFINITY, 0};
         try_all(&e, 0);
         assert_true(e.tried > 50);
         assert_ok(sotto_planner_choose(&m, &choice, &wish));
         assert_true(choice.slack == 0.0);
+        assert_int_equal(m.nodes[0].plan.sign, 1 + choice.sign);
+        assert_int_equal(m.nodes[0].plan.ot, choice.ot);
         sotto_network n;
         sotto_terms t;
         sotto_forecast f;
@@ -293,7 +340,7 @@ static void test_no_worse(void **state)
         (void)sotto_network_sets(&sets);
         random_costs(&c, sets, &rng);
         fixture_model(&m, texts[i % 3], 6, &rng);
-        const sotto_wish wish = {random_conditions(&c, &rng), SOTTO_GOAL_PREPARE, 0, 0, SOTTO_SIGN_LOOKUP, (sotto_ot_kind)(1 + test_below(&rng, 8))};
+        const sotto_wish wish = {random_conditions(&c, &rng), SOTTO_GOAL_PREPARE, 0, 0, 0, SOTTO_SIGN_LOOKUP, (sotto_ot_kind)(1 + test_below(&rng, 8))};
         assert_ok(sotto_network_new(&n, &m));
         assert_ok(sotto_terms_new(&t, &n, wish.sign, wish.ot));
         assert_ok(sotto_forecast_new(&f, &t, &wish.conditions));
@@ -350,7 +397,7 @@ static void test_refused(void **state)
     assert_says("f1", "tile");
     m.nodes[sotto_model_find(&m, "f1")].plan.tile[0] = 0;
     /* Nothing to choose from; a ring that no set holds; signs that a lookup cannot decide. */
-    sotto_wish wish = {{&c, 0.0, 0.0, 1}, SOTTO_GOAL_SUM, 0, 1, SOTTO_SIGN_LOOKUP, SOTTO_OT_IKNP};
+    sotto_wish wish = {{&c, 0.0, 0.0, 1, 0}, SOTTO_GOAL_SUM, 0, 0, 1, SOTTO_SIGN_LOOKUP, SOTTO_OT_IKNP};
     c.he_count = 0;
     assert_status(SOTTO_ERR_PARAMS, sotto_planner_choose(&m, &choice, &wish));
     assert_says("c1", "HE");
@@ -369,7 +416,7 @@ static void test_refused(void **state)
     assert_memory_equal(&m.nodes[sotto_model_find(&m, "c1")].plan, &before, sizeof before);
     wish.any_sign = 1;
     assert_ok(sotto_planner_choose(&m, &choice, &wish));
-    assert_int_equal(choice.sign, SOTTO_SIGN_CIRCUIT);
+    assert_int_not_equal(choice.sign, SOTTO_SIGN_LOOKUP);
     sotto_model_free(&m);
 }
 
@@ -419,7 +466,7 @@ static void test_no_memory(void **state)
     sotto_choice choice;
     random_costs(&c, 1, &rng);
     fixture_model(&m, "sotto-model 1\ninput 1x4x4\nconv c1 input out=3 kernel=3 pad=1\nrelu r1 c1\ndense f1 r1 out=3\n", 6, &rng);
-    const sotto_wish wish = {{&c, 0.0, 0.0, 1}, SOTTO_GOAL_SUM, 0, 0, SOTTO_SIGN_LOOKUP, SOTTO_OT_SOFTSPOKEN4};
+    const sotto_wish wish = {{&c, 0.0, 0.0, 1, 0}, SOTTO_GOAL_SUM, 0, 0, 0, SOTTO_SIGN_LOOKUP, SOTTO_OT_SOFTSPOKEN4};
     sotto_node_plan before[8];
     assert_true(m.node_count <= 8);
     for (size_t i = 0; i < m.node_count; i++) {
@@ -463,6 +510,7 @@ int main(void)
         cmocka_unit_test(test_tiles),
         cmocka_unit_test(test_tile_refused),
         cmocka_unit_test(test_tile_text),
+        cmocka_unit_test(test_session_text),
         cmocka_unit_test(test_optimum),
         cmocka_unit_test(test_no_worse),
         cmocka_unit_test(test_refused),

@@ -53,8 +53,9 @@ static int client(poly_ctx *u, sotto_ot *ot, sotto_chan *chan)
     tap heard = {chan, u};
     static const sotto_chan_ops ops = {.send = tap_send, .recv = tap_recv, .flush = tap_flush};
     sotto_chan tapped = {.ops = &ops, .ctx = &heard};
+    int status = fixture_stock(ot, chan, p->client_sums, p->server_sums);
     const uint64_t before = chan->stats.bytes_out;
-    int status = sotto_poly_client_new(&poly, p, ot, chan, u->rho);
+    status = status == SOTTO_OK ? sotto_poly_client_new(&poly, p, ot, chan, u->rho) : status;
     if (status == SOTTO_OK && chan->stats.bytes_out - before != p->bytes.matrix) {
         status = SOTTO_ERR_ARG;
     }
@@ -77,14 +78,15 @@ static int server(poly_ctx *u, sotto_ot *ot, sotto_chan *chan)
     const sotto_poly_plan *p = &u->plan;
     sotto_poly_server *poly = NULL;
     uint8_t *offer = calloc(p->bytes.offer + 1, 1);
-    int status = sotto_poly_server_new(&poly, p, ot, chan, u->terms);
+    int status = fixture_stock(ot, chan, p->client_sums, p->server_sums);
+    status = status == SOTTO_OK ? sotto_poly_server_new(&poly, p, ot, chan, u->terms) : status;
     const uint64_t before = chan->stats.bytes_out;
     status = status == SOTTO_OK ? sotto_poly_server_correct(poly, ot, chan) : status;
     if (status == SOTTO_OK && chan->stats.bytes_out - before != p->bytes.correction) {
         status = SOTTO_ERR_ARG;
     }
     status = status == SOTTO_OK ? sotto_chan_recv(chan, u->choice, p->bytes.choice) : status;
-    status = status == SOTTO_OK ? sotto_poly_server_ready(poly, u->choice) : status;
+    status = status == SOTTO_OK ? sotto_poly_server_ready(poly, ot, u->choice) : status;
     if (status == SOTTO_OK) {
         status = sotto_poly_server_offer(poly, offer, u->a, u->e);
         assert_true(status != SOTTO_OK || sotto_poly_server_offer(poly, offer, u->a, u->e) == SOTTO_ERR_USED);
@@ -180,7 +182,7 @@ static void test_all_shares(void **state)
     const sotto_rng rng = test_rng(test_seed(), 0);
     for (unsigned bits = 2; bits <= 6; bits++) {
         memset(&u, 0, sizeof u);
-        u.ot = bits & 1 ? SOTTO_OT_SOFTSPOKEN4 : SOTTO_OT_IKNP;
+        u.ot = bits % 8 == 3 ? SOTTO_OT_FERRET : bits & 1 ? SOTTO_OT_SOFTSPOKEN4 : SOTTO_OT_IKNP;
         u.step = (sotto_step_info){.l = 4, .poly_bits = bits, .shape = {20, 16, 16}, .words = 20 * 256};
         for (uint32_t c = 0; c < 20; c++) {
             u.degree[c] = (uint8_t)(2 + c % 2);
@@ -203,7 +205,7 @@ static void test_mixed_channels(void **state)
     const sotto_rng rng = test_rng(test_seed(), 1);
     for (unsigned round = 0; round < 12; round++) {
         memset(&u, 0, sizeof u);
-        u.ot = round & 1 ? SOTTO_OT_SOFTSPOKEN4 : SOTTO_OT_IKNP;
+        u.ot = round % 4 == 2 ? SOTTO_OT_FERRET : round & 1 ? SOTTO_OT_SOFTSPOKEN4 : SOTTO_OT_IKNP;
         u.step = (sotto_step_info){.l = 8 + (unsigned)test_below(&rng, 53), .poly_bits = 2 + (unsigned)test_below(&rng, 23), .shape = shapes[round % 6]};
         u.step.shift[0] = (unsigned)test_below(&rng, 9);
         u.step.words = sotto_shape_words(u.step.shape);

@@ -5,7 +5,7 @@
 
 #include "lib/mem.h"
 #include "nn/model/text.h"
-#include "nn/plain/program.h"
+#include "nn/plain/fixed.h"
 #include "tests/support/support.h"
 
 /* Scales are powers of two, so that every product below is exact. */
@@ -170,22 +170,230 @@ static void test_ring_of_addition(void **state)
     sotto_model_free(&m);
 }
 
-/* Nine positions of a 3 x 3 window: 9, 5, 3, 2, 1 arrays. */
+/* Nine positions of a 3 x 3 window without neighbours: 9, 5, 3, 2, 1 arrays. */
 static void test_odd_tree(void **state)
 {
     (void)state;
     static const uint32_t ways[] = {9, 5, 3, 2, 1}, pairs[] = {0, 4, 2, 1, 1};
     sotto_model m;
     sotto_program p;
-    parse(&m, "kernel=2", "kernel=3 stride=2 pad=1");
+    parse(&m, "kernel=2", "kernel=3");
     assert_ok(sotto_program_new(&p, &m));
     for (size_t i = 0; i < 5; i++) {
         assert_int_equal(p.steps[6 + i].ways, ways[i]);
-        assert_int_equal(p.steps[6 + i].units, pairs[i] * 16);
+        assert_int_equal(p.steps[6 + i].units, pairs[i] * 4);
     }
     assert_int_equal(p.step_of[6], 10);
     assert_int_equal(p.steps[11].op, SOTTO_STEP_UNIT);
     sotto_program_free(&p);
+    sotto_model_free(&m);
+}
+
+/* ---- maxima ------------------------------------------------------------------------------------------------------- */
+
+static void parse_pool(sotto_model *m, const char *input, const char *pool)
+{
+    char text[256];
+    const int len = snprintf(text, sizeof text, "sotto-model 1\ninput %s\nmaxpool m input %s\nplan input scale=1 bits=9\nplan m k=12 u=12\n", input, pool);
+    assert_true(len > 0 && (size_t)len < sizeof text);
+    assert_ok(sotto_model_parse(m, text, (size_t)len));
+}
+
+/* Comparisons and exchanges worked out by hand, and the shape of what the first pass leaves. */
+static void test_passes(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *input, *pool;
+        size_t steps, decisions;
+        uint32_t h, w, ways; /* of the first GATHER */
+    } cases[] = {
+        {"1x7x7", "kernel=3 stride=2", 7, 7 * 3 * 2 + 9 * 2, 7, 3, 3},           /* instead of 9 * 8, in 4 exchanges as well */
+        {"1x8x8", "kernel=3 stride=2", 7, 7 * 3 * 2 + 9 * 2, 7, 3, 3},           /* no window reaches the last row */
+        {"1x8x8", "kernel=3 stride=2 pad=1", 7, 8 * 4 * 2 + 16 * 2, 8, 4, 3},    /* padding is compared along a row, not as rows */
+        {"1x8x8", "kernel=5 stride=1 pad=2", 9, 64 * 4 + 64 * 4, 8, 8, 5},       /* 6 exchanges instead of 5 */
+        {"2x4x4", "kernel=2 stride=1 pad=1", 5, 2 * (4 * 5 + 25), 4, 5, 2},
+        {"1x8x8", "kernel=2", 4, 16 * 3, 4, 4, 4},                               /* nothing is shared */
+        {"1x9x9", "kernel=2 stride=3", 4, 9 * 3, 3, 3, 4},
+        {"1x3x3", "kernel=3 stride=1", 6, 8, 1, 1, 9},                           /* one window */
+        {"1x5x9", "kernel=1x3 stride=1x2", 4, 5 * 4 * 2, 5, 4, 3},
+        {"1x9x5", "kernel=3x1 stride=2x1", 4, 5 * 4 * 2, 4, 5, 3},
+        {"1x9x9", "kernel=1 stride=2", 2, 0, 5, 5, 1},
+        {"1x8x9", "kernel=2x3 stride=2", 6, 4 * 9 + 16 * 2, 4, 9, 2},            /* down the columns first: 9 of them for 4 windows of 3; the other way 8 * 4 * 2 + 16 */
+        {"1x9x8", "kernel=3x2 stride=2", 6, 4 * 9 + 16 * 2, 9, 4, 2},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        sotto_model m;
+        sotto_program p;
+        parse_pool(&m, cases[i].input, cases[i].pool);
+        assert_ok(sotto_program_new(&p, &m));
+        assert_int_equal(p.step_count, cases[i].steps);
+        assert_int_equal(p.relus, cases[i].decisions);
+        assert_int_equal(p.steps[1].shape.h, cases[i].h);
+        assert_int_equal(p.steps[1].shape.w, cases[i].w);
+        assert_int_equal(p.steps[1].ways, cases[i].ways);
+        assert_int_equal(p.step_of[1], p.step_count - 1);
+        assert_int_equal(p.output_words, sotto_shape_words(m.nodes[1].shape));
+        sotto_program_free(&p);
+        sotto_model_free(&m);
+    }
+}
+
+static int64_t window_maximum(const sotto_node *n, sotto_shape in, const int64_t *x, uint32_t row, uint32_t col)
+{
+    int64_t most = INT64_MIN;
+    for (int64_t i = (int64_t)row * n->stride_h - n->pad_top, down = i + n->kernel_h; i < down; i++) {
+        for (int64_t j = (int64_t)col * n->stride_w - n->pad_left, right = j + n->kernel_w; j < right; j++) {
+            const int inside = i >= 0 && i < in.h && j >= 0 && j < in.w;
+            most = inside && x[i * in.w + j] > most ? x[i * in.w + j] : most;
+        }
+    }
+    return most;
+}
+
+static void seen_nothing(void *ctx, size_t step, const int64_t *value, size_t words)
+{
+    (void)ctx;
+    (void)step;
+    (void)value;
+    (void)words;
+}
+
+/* Kernels of 1 to 5 a side, strides, sides and paddings at random: the program's maximum is that of a plain loop, in 32 bits and in 64, with no more comparisons than a window's
+ * values less one, and every value and difference within k. */
+static void test_random_pools(void **state)
+{
+    (void)state;
+    enum { MOST = 3 * 9 * 9, OUT = 3 * 14 * 14, TRIALS = 600 };
+    const sotto_rng rng = test_rng(test_seed(), 4);
+    const sotto_fixed_options watched = {.seen = seen_nothing};
+    unsigned split = 0;
+    for (unsigned trial = 0; trial < TRIALS; trial++) {
+        const uint32_t kh = 1 + (uint32_t)test_below(&rng, 5), kw = 1 + (uint32_t)test_below(&rng, 5);
+        char input[32], pool[96];
+        int64_t x[MOST], got[OUT];
+        uint64_t wraps = 0;
+        sotto_model m;
+        sotto_program p;
+        sotto_program_weights w;
+        sotto_fixed_run *run;
+        snprintf(input, sizeof input, "%ux%ux%u", 1 + (unsigned)test_below(&rng, 3), 5 + (unsigned)test_below(&rng, 5), 5 + (unsigned)test_below(&rng, 5));
+        snprintf(pool, sizeof pool, "kernel=%ux%u stride=%ux%u pad=%u,%u,%u,%u", kh, kw, 1 + (unsigned)test_below(&rng, 4), 1 + (unsigned)test_below(&rng, 4),
+                 (unsigned)test_below(&rng, kh), (unsigned)test_below(&rng, kw), (unsigned)test_below(&rng, kh), (unsigned)test_below(&rng, kw));
+        parse_pool(&m, input, pool);
+        assert_ok(sotto_program_new(&p, &m));
+        assert_ok(sotto_program_weights_new(&w, &p, &m));
+        assert_ok(sotto_fixed_run_new(&run, &p, &w));
+        const sotto_shape in = m.nodes[0].shape, out = m.nodes[1].shape;
+        assert_true(p.input_words <= MOST && p.output_words <= OUT);
+        assert_true(p.relus <= p.output_words * (kh * kw - 1));
+        split += p.relus < p.output_words * (kh * kw - 1);
+        for (size_t i = 0; i < p.input_words; i++) {
+            x[i] = (int64_t)test_below(&rng, 512) - 256;
+        }
+        for (int wide = 0; wide < 2; wide++) {
+            sotto_fixed_infer(run, got, x, wide ? &watched : NULL, &wraps);
+            for (size_t i = 0; i < p.output_words; i++) {
+                const size_t area = (size_t)out.h * out.w;
+                assert_int_equal(got[i], window_maximum(&m.nodes[1], in, x + i / area * in.h * in.w, (uint32_t)(i % area / out.w), (uint32_t)(i % out.w)));
+            }
+        }
+        assert_int_equal(wraps, 0);
+        sotto_fixed_run_free(run);
+        sotto_program_weights_free(&w);
+        sotto_program_free(&p);
+        sotto_model_free(&m);
+    }
+    assert_in_range(split, TRIALS / 4, TRIALS);
+}
+
+/* ---- windows of channels ------------------------------------------------------------------------------------------ */
+
+static void check_lifts(const sotto_step_info *s, unsigned k, const uint8_t *window, size_t channels)
+{
+    const size_t area = (size_t)s->shape.h * s->shape.w;
+    assert_non_null(s->lift);
+    for (size_t i = 0; i < s->units; i++) {
+        assert_int_equal(s->lift[i], k - window[i / area % channels]);
+    }
+}
+
+/* Each decision is lifted by what its channel's window lacks to k, in every stage of a maximum, and rings stay as they are. */
+static void test_lifts(void **state)
+{
+    (void)state;
+    static const uint8_t r1[] = {16, 12, 2, 9}, m1[] = {12, 11, 12, 5};
+    sotto_model m;
+    sotto_program p;
+    parse(&m, "plan i1", "windows r1 0 16,12,2,9\nwindows m1 0 12,11,12,5\nplan i1");
+    assert_ok(sotto_program_new(&p, &m));
+    check_steps(&p);
+    check_lifts(&p.steps[2], 16, r1, 4);
+    for (size_t i = 0, stages = 0; i < p.step_count; i++) {
+        if (p.steps[i].op == SOTTO_STEP_MAX) {
+            check_lifts(&p.steps[i], 12, m1, 4);
+            stages++;
+        } else {
+            assert_true(p.steps[i].lift == NULL || i == 2);
+        }
+        assert_true(i + 1 < p.step_count || stages == 2);
+    }
+    sotto_program_free(&p);
+    sotto_model_free(&m);
+}
+
+/* Both passes of a pool; patches, masks, what passes and what is zero; the pairs of a clip. */
+static void test_lifts_of_kinds(void **state)
+{
+    (void)state;
+    static const char pool[] = "sotto-model 1\ninput 2x9x9\nmaxpool m input kernel=3 stride=2\nplan input scale=1 bits=9\nplan m k=12 u=6\nwindows m 0 12,4\n";
+    static const char act[] = "sotto-model 1\ninput 5x2x3\nact a input\nclip l a\ndense f l out=1\nunits a 0 relu2x2,identity,zero,relu,relu1x2\nmask a 16 f7\n" /* value 19, the second of channel 3 */
+                              "plan input scale=1 bits=9\nplan a f=0 k=9 u=4\nwindows a 0 5,6,7,8,9\nplan l f=0 k=9 u=4\nwindows l 0 2,9*3,3\nplan f weight-scale=1 weight-bits=8 k=20\n";
+    static const uint8_t windows[] = {12, 4}, bounds[] = {2, 9, 9, 9, 3}, lifts[] = {4, 4, 1, 1, 1, 1, 1, 0, 0, 0, 0};
+    sotto_model m;
+    sotto_program p;
+    size_t stages = 0;
+    assert_ok(sotto_model_parse(&m, pool, sizeof pool - 1));
+    assert_ok(sotto_program_new(&p, &m));
+    for (size_t i = 0; i < p.step_count; i++) {
+        if (p.steps[i].op == SOTTO_STEP_MAX) {
+            check_lifts(&p.steps[i], 12, windows, 2);
+            stages++;
+        }
+    }
+    assert_int_equal(stages, 4); /* three by three, twice */
+    sotto_program_free(&p);
+    sotto_model_free(&m);
+    assert_ok(sotto_model_parse(&m, act, sizeof act - 1));
+    assert_ok(sotto_program_new(&p, &m));
+    assert_int_equal(p.steps[1].decisions, sizeof lifts);
+    assert_memory_equal(p.steps[1].lift, lifts, sizeof lifts);
+    check_lifts(&p.steps[2], 9, bounds, 5);
+    sotto_program_free(&p);
+    long k = 0;
+    for (int status = SOTTO_ERR_MEMORY; status != SOTTO_OK; k++) {
+        sotto_calloc_fail_after(k);
+        status = sotto_program_new(&p, &m);
+        sotto_calloc_fail_after(-1);
+        assert_true(status == SOTTO_OK || (status == SOTTO_ERR_MEMORY && p.steps == NULL));
+    }
+    assert_true(k > 4 + 4); /* a map and patches, and two arrays of lifts */
+    sotto_program_free(&p);
+    sotto_model_free(&m);
+}
+
+/* Windows of what is no channel of its step. */
+static void test_flattened_windows(void **state)
+{
+    (void)state;
+    static const char text[] = "sotto-model 1\ninput 2x2x2\nflatten x input\nrelu r x\ndense f r out=1\nplan input scale=1 bits=9\nplan r f=0 k=9 u=4\nwindows r 0 9*8\n"
+                               "plan f weight-scale=1 weight-bits=8 k=20\n";
+    sotto_model m;
+    sotto_program p;
+    assert_ok(sotto_model_parse(&m, text, sizeof text - 1));
+    assert_status(SOTTO_ERR_PARAMS, sotto_program_new(&p, &m));
+    assert_non_null(strstr(sotto_error_message(), "node r: windows of channels of a flattened image"));
+    assert_null(p.steps);
     sotto_model_free(&m);
 }
 
@@ -221,6 +429,8 @@ static void test_refused_texts(void **state)
         {"k=16 u=6", "k=16 u=17", SOTTO_ERR_PARAMS, "r1", "u is out of range"},
         {"k=12 u=8", "k=12 u=13", SOTTO_ERR_PARAMS, "m1", "u is out of range"},
         {"f=4 k=16", "f=16 k=16", SOTTO_ERR_PARAMS, "r1", "truncation by 16 bits"},
+        {"k=16 u=6\n", "k=16 u=6\nwindows r1 0 16*3,17\n", SOTTO_ERR_PARAMS, "r1", "window is out of range"},
+        {"k=12 u=8\n", "k=12 u=8\nwindows m1 0 13*4\n", SOTTO_ERR_PARAMS, "m1", "window is out of range"},
         {"weight-scale=0.125", "weight-scale=0.13", SOTTO_ERR_PARAMS, "a1", "power of two"},
         {"weight-scale=0.125", "weight-scale=0.12500125", SOTTO_ERR_PARAMS, "a1", "power of two"},
         {"weight-scale=0.125", "weight-scale=9.0949470177292824e-13", SOTTO_ERR_PARAMS, "a1", "up to 2^30"}, /* 2^-40 */
@@ -497,9 +707,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_steps),          cmocka_unit_test(test_ring_of_maximum), cmocka_unit_test(test_odd_tree),
         cmocka_unit_test(test_ring_of_addition),
+        cmocka_unit_test(test_lifts), cmocka_unit_test(test_lifts_of_kinds), cmocka_unit_test(test_flattened_windows),
         cmocka_unit_test(test_refused_texts),  cmocka_unit_test(test_refused_fields),  cmocka_unit_test(test_weights),
         cmocka_unit_test(test_input),          cmocka_unit_test(test_known_windows),   cmocka_unit_test(test_local_steps),
-        cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_no_memory),       cmocka_unit_test(test_passes),          cmocka_unit_test(test_random_pools),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -50,7 +50,7 @@ static void test_never_wraps(void **state)
         sotto_fixed_run *run;
         sotto_calibration_report report;
         wide_plan(&m, texts[trial % 3], &rng);
-        assert_ok(sotto_reach_tighten(&m, 8, &report)); /* once more: nothing changes, and the count comes */
+        assert_ok(sotto_reach_tighten(&m, &report)); /* once more: nothing changes, and the count comes */
         assert_true(report.never <= report.units && report.units > 0);
         held += report.never == report.units;
         assert_ok(sotto_program_new(&p, &m));
@@ -109,16 +109,71 @@ static void test_least(void **state)
         assert_true(m.nodes[1].tensor[0] != NULL && m.nodes[1].tensor[1] != NULL);
         memcpy(m.nodes[1].tensor[0], cases[i].weight, sizeof cases[i].weight);
         m.nodes[1].tensor[1][0] = cases[i].bias;
-        assert_ok(sotto_reach_tighten(&m, 8, &report));
+        assert_ok(sotto_reach_tighten(&m, &report));
         assert_int_equal(m.nodes[1].plan.k, cases[i].k);
         assert_int_equal(report.units, 1);
         assert_int_equal(report.never, 1);
         m.nodes[1].plan.k = cases[i].k > 2 ? cases[i].k - 1 : 2; /* a plan that promises less keeps it */
-        assert_ok(sotto_reach_tighten(&m, 8, &report));
+        assert_ok(sotto_reach_tighten(&m, &report));
         assert_int_equal(m.nodes[1].plan.k, cases[i].k > 2 ? cases[i].k - 1 : 2);
         assert_int_equal(report.never, cases[i].k == 2);
         sotto_model_free(&m);
     }
+}
+
+/* A layer of five channels, by hand: each window becomes the least that the worst image needs, half a step of 5 bits at its ends, and no less: one bit less is left by some image. One
+ * that promises less stays as it is, and is not counted. */
+static void test_least_windows(void **state)
+{
+    (void)state;
+    static const char text[] = "sotto-model 1\ninput 1x1x2\ndense f1 input out=5\nrelu r1 f1\ndense f2 r1 out=1\n"
+                               "plan input scale=0.00392156862745098 bits=9\n"
+                               "plan f1 weight-scale=1 weight-bits=8\n"
+                               "plan r1 f=0 k=20 u=5\n"
+                               "windows r1 0 20*4,7\n"
+                               "plan f2 weight-scale=1 weight-bits=8 k=30\n";
+    static const float weights[10] = {1, 0, 4, 0, -1, -1, 0, 0, 1, 0};
+    static const uint8_t least[5] = {10, 12, 11, 2, 7}; /* 255 < 256 but not 256 - 8; 1020 but not 1024 - 32; -510 but not -512 + 16; 0; 255 still */
+    sotto_model m;
+    sotto_calibration_report report;
+    assert_ok(sotto_model_parse(&m, text, sizeof text - 1));
+    for (size_t i = 1; i < 4; i += 2) {
+        for (unsigned t = 0; t < 2; t++) {
+            m.nodes[i].tensor[t] = sotto_calloc(sotto_tensor_count(&m, &m.nodes[i], t), sizeof(float));
+            assert_non_null(m.nodes[i].tensor[t]);
+        }
+    }
+    memcpy(m.nodes[1].tensor[0], weights, sizeof weights);
+    for (unsigned again = 0; again < 2; again++) {
+        assert_ok(sotto_reach_tighten(&m, &report));
+        assert_memory_equal(m.nodes[2].windows, least, sizeof least);
+        assert_int_equal(m.nodes[2].plan.k, 12);
+        assert_int_equal(m.nodes[2].plan.u, 5);
+        assert_int_equal(report.units, 6);
+        assert_int_equal(report.never, 5);
+    }
+    for (unsigned c = 0; c < 5; c++) {
+        for (unsigned less = 0; less < 2 && m.nodes[2].windows[c] > 2; less++) {
+            sotto_program p;
+            sotto_program_weights w;
+            sotto_fixed_run *run;
+            const int64_t x[2] = {255, 255};
+            int64_t logit;
+            uint64_t wraps = 0;
+            m.nodes[2].windows[4] = 10;
+            m.nodes[2].windows[c] = (uint8_t)(least[c] - less);
+            assert_ok(sotto_program_new(&p, &m));
+            assert_ok(sotto_program_weights_new(&w, &p, &m));
+            assert_ok(sotto_fixed_run_new(&run, &p, &w));
+            sotto_fixed_infer(run, &logit, x, NULL, &wraps);
+            assert_int_equal(wraps, less == 1 || c == 4);
+            sotto_fixed_run_free(run);
+            sotto_program_weights_free(&w);
+            sotto_program_free(&p);
+            m.nodes[2].windows[c] = least[c];
+        }
+    }
+    sotto_model_free(&m);
 }
 
 static void test_no_memory(void **state)
@@ -131,7 +186,7 @@ static void test_no_memory(void **state)
     long k = 0;
     for (int status = SOTTO_ERR_MEMORY; status != SOTTO_OK; k++) {
         sotto_calloc_fail_after(k);
-        status = sotto_reach_tighten(&m, 8, &report);
+        status = sotto_reach_tighten(&m, &report);
         sotto_calloc_fail_after(-1);
         assert_true(status == SOTTO_OK || status == SOTTO_ERR_MEMORY);
     }
@@ -141,6 +196,6 @@ static void test_no_memory(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_never_wraps), cmocka_unit_test(test_least), cmocka_unit_test(test_no_memory)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_never_wraps), cmocka_unit_test(test_least), cmocka_unit_test(test_least_windows), cmocka_unit_test(test_no_memory)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

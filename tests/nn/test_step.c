@@ -143,6 +143,42 @@ static void test_sign_exhaustive(void **state)
     }
 }
 
+/* Shares shifted by any number of bits below k, all windows of up to 6 bits, all values and shares: right within the range that is promised but for less than half a step around
+ * zero, nothing of it where the shift is j or more. Just outside the range some share makes it wrong; below, where there is half a step, one value later. */
+static void test_lifts_exhaustive(void **state)
+{
+    (void)state;
+    for (unsigned k = 2; k <= 6; k++)
+        for (unsigned j = 0; j < k; j++)
+            for (unsigned lift = 0; lift < k; lift++)
+                for (unsigned l = k; l <= k + 1; l++) {
+                    const sotto_sign_window w = {k, j};
+                    const int64_t end = (int64_t)1 << (k - 1);
+                    int64_t low, high;
+                    const int later = lift < j;
+                    int spoilt[2] = {0, 0};
+                    sotto_sign_range(w, lift, &low, &high);
+                    assert_true(low <= 0 && low >= -(end >> lift) && high >= -1 && high <= (end - 1) >> lift);
+                    for (int64_t y = low - 1 - later; y <= high + 1; y++)
+                        for (uint64_t c = 0; c < (uint64_t)1 << l; c++) {
+                            const uint64_t a = sotto_low_bits((uint64_t)y - c, l) << lift, cl = c << lift, yl = (uint64_t)y << lift;
+                            uint64_t at, ct;
+                            sotto_sign_top_server(w, &at, &a, 1);
+                            sotto_sign_top_client(w, &ct, &cl, 1);
+                            const uint64_t b = 1 ^ (sotto_low_bits(at + ct, k - j) >> (k - j - 1));
+                            assert_int_equal(b, sotto_sign_reference(w, yl, cl));
+                            const int64_t far = 2 * (y < 0 ? -y : y) << lift; /* twice the value, in steps of the window */
+                            const int close = lift < j && (y < 0 ? far <= (int64_t)1 << j : far < (int64_t)1 << j);
+                            const int wrong = b != (y >= 0);
+                            if (y >= low - later && y <= high)
+                                assert_true(!wrong || close);
+                            else
+                                spoilt[y > high] |= wrong;
+                        }
+                    assert_true(spoilt[0] && spoilt[1]);
+                }
+}
+
 /* What each side receives is uniform whatever the values are: d, Z at the client, w at the server (fixed y, c, b). */
 static void test_views(void **state)
 {
@@ -215,7 +251,7 @@ static void test_refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_units_exhaustive), cmocka_unit_test(test_units_random), cmocka_unit_test(test_sign_exhaustive),
+        cmocka_unit_test(test_units_exhaustive), cmocka_unit_test(test_units_random), cmocka_unit_test(test_sign_exhaustive), cmocka_unit_test(test_lifts_exhaustive),
         cmocka_unit_test(test_views),            cmocka_unit_test(test_tiers),        cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

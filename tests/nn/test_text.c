@@ -26,7 +26,9 @@ static void round_trip(const char *text)
         for (uint32_t c = 0; x.units != NULL && c < x.shape.c; c++) {
             assert_memory_equal(&x.units[c], &y.units[c], sizeof x.units[c]);
         }
-        x.mask = y.mask = NULL;
+        assert_int_equal(x.windows == NULL, y.windows == NULL);
+        assert_true(x.windows == NULL || memcmp(x.windows, y.windows, x.shape.c) == 0);
+        x.mask = y.mask = x.windows = y.windows = NULL;
         x.units = y.units = NULL;
         assert_memory_equal(&x, &y, sizeof x);
     }
@@ -51,6 +53,7 @@ static const char planned[] = "sotto-model 1\n"
                               "plan input scale=0.10000000000000001 bits=9\n"
                               "plan c1 weight-scale=0.015625 weight-bits=8 he=4096:46,46\n"
                               "plan r1 f=9 k=18 u=6\n"
+                              "windows r1 0 18,16*2\n"
                               "plan m1 k=11 u=7\n"
                               "plan i1 f=0 k=9\n"
                               "plan f1 weight-scale=1e-3 weight-bits=6 he=4096:36,36,36 k=20\n";
@@ -68,7 +71,9 @@ static const char units[] = "sotto-model 1\n"
                             "pad p3 input pad=4\n"
                             "concat k1 p1 p1\n"
                             "mask a2 8 f0\n"
-                            "plan a1 f=9 k=18 u=6 poly=7,14,9,24,1\n";
+                            "plan a1 f=9 k=18 u=6 poly=7,14,9,24,1\n"
+                            "windows a1 0 12*30,9\n"
+                            "windows a1 31 18*29\n";
 
 /* Units of every kind and more runs than a line takes, a mask with more values than one takes. */
 static void test_units(void **state)
@@ -101,6 +106,46 @@ static void test_units(void **state)
     assert_ok(sotto_model_print(&m, &text, &len));
     text[len] = '\0';
     round_trip(text);
+    sotto_free(text);
+    sotto_model_free(&m);
+}
+
+/* More runs than a line takes, on every kind of node that has windows, given in pieces and not in order. */
+static void test_windows(void **state)
+{
+    (void)state;
+    static const char *const nodes[] = {"r", "l", "a", "p"};
+    char *text = NULL;
+    size_t len;
+    sotto_model m;
+    char all[16384] = "sotto-model 1\ninput 2x4x4\nconv c input out=200 kernel=1\nrelu r c\nclip l r\nact a l\nmaxpool p a kernel=2\n"
+                      "plan p k=50 u=9\nplan a f=1 k=50 u=5\nplan r f=2 k=50 u=5\nplan l f=2 k=50 u=5\n";
+    for (size_t n = 0; n < 4; n++) {
+        for (unsigned c = 200; c > 0; c -= 5) {
+            char line[64];
+            snprintf(line, sizeof line, "windows %s %u %u*2,%u,%u*2\n", nodes[n], c - 5, 2 + c % 7, 50u, 2 + c / 20);
+            strcat(all, line);
+        }
+    }
+    strcat(all, "windows l 0 9*200\nunits a 0 zero\nwindows r 7 12\n"); /* what comes last counts; after windows other kinds of lines */
+    assert_ok(sotto_model_parse(&m, all, strlen(all)));
+    for (size_t n = 0; n < 4; n++) {
+        const sotto_node *x = &m.nodes[sotto_model_find(&m, nodes[n])];
+        for (unsigned c = 0; c < 200; c++) {
+            const unsigned piece = c / 5 * 5 + 5, want = c % 5 < 2 ? 2 + piece % 7 : c % 5 == 2 ? 50 : 2 + piece / 20;
+            assert_int_equal(x->windows[c], n == 1 ? 9 : n == 0 && c == 7 ? 12 : want);
+        }
+    }
+    assert_ok(sotto_model_print(&m, &text, &len));
+    text[len] = '\0';
+    assert_non_null(strstr(text, "windows l 0 9*200\nplan a"));
+    round_trip(text);
+    sotto_free(text);
+    m.nodes[2].windows[199] ^= 1; /* hashed like the rest of the plan */
+    uint8_t before[sizeof m.public_hash];
+    memcpy(before, m.public_hash, sizeof before);
+    assert_ok(sotto_model_print(&m, &text, &len));
+    assert_memory_not_equal(before, m.public_hash, sizeof before);
     sotto_free(text);
     sotto_model_free(&m);
 }
@@ -141,6 +186,7 @@ static void test_fields(void **state)
 }
 
 #define HEAD "sotto-model 1\ninput 1x8x8\n"
+#define PLANNED "sotto-model 1\ninput 3x2x2\nrelu r input\nidentity i r\nplan r f=1 k=9 u=3\nplan i f=0 k=9\n"
 
 static void test_malformed(void **state)
 {
@@ -220,7 +266,7 @@ static void test_malformed(void **state)
         {HEAD "pad p input channels=1,2,3\n", SOTTO_ERR_FORMAT, "before,after"},
         {HEAD "pad p input channels=65537,0\n", SOTTO_ERR_FORMAT, "before,after"},
         {HEAD "maxpool p input kernel=2\nconcat k input p\n", SOTTO_ERR_FORMAT, "height or width"},
-        {HEAD "relu r input\nunits r 0 relu\n", SOTTO_ERR_FORMAT, "for an act node"},
+        {HEAD "relu r input\nunits r 0 relu\n", SOTTO_ERR_FORMAT, "'units NAME FIRST ...' for a node of a fitting kind"},
         {HEAD "act a input\nunits a 0\n", SOTTO_ERR_FORMAT, "units NAME FIRST"},
         {HEAD "act a input\nunits a x relu\n", SOTTO_ERR_FORMAT, "index of the first"},
         {HEAD "act a input\nunits a 0 tanh\n", SOTTO_ERR_FORMAT, "units of a at 'tanh'"},
@@ -239,6 +285,28 @@ static void test_malformed(void **state)
         {HEAD "act a input\nmask a 72 ff\n", SOTTO_ERR_FORMAT, "at most 64 values"},
         {HEAD "act a input\nmask a 0 FF\n", SOTTO_ERR_FORMAT, "lower case"},
         {HEAD "act a input\nunits a 0 zero\nmask a 0 fe\n", SOTTO_ERR_FORMAT, "no plain relu"},
+        {PLANNED "windows r 0 9\nrelu s r\n", SOTTO_ERR_FORMAT, "all nodes before them"},
+        {PLANNED "windows x 0 9\n", SOTTO_ERR_FORMAT, "'windows NAME FIRST ...' for a node of a fitting kind"},
+        {PLANNED "windows input 0 9\n", SOTTO_ERR_FORMAT, "fitting kind"},
+        {PLANNED "windows i 0 9\n", SOTTO_ERR_FORMAT, "fitting kind"},
+        {PLANNED "windows r 0\n", SOTTO_ERR_FORMAT, "windows NAME FIRST"},
+        {PLANNED "windows r 0 9 9\n", SOTTO_ERR_FORMAT, "windows NAME FIRST"},
+        {PLANNED "windows r -1 9\n", SOTTO_ERR_FORMAT, "index of the first"},
+        {PLANNED "windows r 0 1\n", SOTTO_ERR_FORMAT, "windows of r at '1'; expected 2 to 50 bits"},
+        {PLANNED "windows r 0 51\n", SOTTO_ERR_FORMAT, "2 to 50 bits"},
+        {PLANNED "windows r 0 9*0\n", SOTTO_ERR_FORMAT, "2 to 50 bits"},
+        {PLANNED "windows r 0 9*\n", SOTTO_ERR_FORMAT, "2 to 50 bits"},
+        {PLANNED "windows r 0 9*65537\n", SOTTO_ERR_FORMAT, "2 to 50 bits"},
+        {PLANNED "windows r 0 9,\n", SOTTO_ERR_FORMAT, "2 to 50 bits"},
+        {PLANNED "windows r 0 ,9\n", SOTTO_ERR_FORMAT, "2 to 50 bits"},
+        {PLANNED "windows r 0 9;9\n", SOTTO_ERR_FORMAT, "2 to 50 bits"},
+        {PLANNED "windows r 0 9*4\n", SOTTO_ERR_FORMAT, "beyond its 3 channels"},
+        {PLANNED "windows r 0 9,9,9,9\n", SOTTO_ERR_FORMAT, "beyond its 3 channels"},
+        {PLANNED "windows r 3 9\n", SOTTO_ERR_FORMAT, "beyond its 3 channels"},
+        {PLANNED "windows r 4 9\n", SOTTO_ERR_FORMAT, "beyond its 3 channels"},
+        {PLANNED "windows r 0 9,9\n", SOTTO_ERR_FORMAT, "node r: windows of channels"},
+        {PLANNED "windows r 1 9*2\n", SOTTO_ERR_FORMAT, "for each channel"},
+        {HEAD "relu r input\nwindows r 0 9\nplan r f=1 k=9 u=3\n", SOTTO_ERR_FORMAT, "before its plan"},
         {HEAD "relu this-name-is-longer-than-thirty-one input\n", SOTTO_ERR_FORMAT, "longer"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -386,7 +454,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trips),
-        cmocka_unit_test(test_units), cmocka_unit_test(test_fields),            cmocka_unit_test(test_malformed),
+        cmocka_unit_test(test_units), cmocka_unit_test(test_windows), cmocka_unit_test(test_fields),            cmocka_unit_test(test_malformed),
         cmocka_unit_test(test_long_lines),  cmocka_unit_test(test_every_bit_flipped), cmocka_unit_test(test_memory_failure),
         cmocka_unit_test(test_indented_labels), cmocka_unit_test(test_empty_model), cmocka_unit_test(test_other_locale),
     };

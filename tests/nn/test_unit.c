@@ -1,4 +1,4 @@
-/* Units over real OTs with both providers: results against the reference for all shares of a small ring, for each kind of unit and for mixtures, sizes as planned, what each
+/* Units over real OTs with all providers: results against the reference for all shares of a small ring, for each kind of unit and for mixtures, sizes as planned, what each
  * side receives is uniform; tiles, kinds of OT, a transcript as known answer on every tier, faults. */
 #include <stdio.h>
 
@@ -22,6 +22,7 @@ typedef struct unit_ctx {
     /* what was received: choice by the server, then the offer by the client and the reply by the server */
     uint8_t *choice, *offer, *reply;
     const int64_t *bound; /* clip */
+    int in_files;         /* the client's tables */
     long calloc_fails; /* the allocation that fails, counted over both parties from the end of the OT set-up on, plus 1; 0: none */
 } unit_ctx;
 
@@ -32,16 +33,18 @@ static int client(unit_ctx *u, sotto_ot *ot, sotto_chan *chan)
     const sotto_unit_plan *p = &u->plan;
     uint8_t *choice = calloc(p->bytes.choice + 1, 1);
     uint8_t *offer = calloc(p->bytes.offer + 1, 1), *reply = calloc(p->bytes.reply + 1, 1);
+    int status = fixture_stock(ot, chan, p->client_sums, p->server_sums);
     const uint64_t before = chan->stats.bytes_out;
-    int status = sotto_unit_client_new(&unit, p, ot, chan);
+    status = status == SOTTO_OK ? sotto_unit_client_new(&unit, p, ot, chan) : status;
     if (status == SOTTO_OK) {
-        status = u->ot == SOTTO_OT_FERRET || chan->stats.bytes_out - before == p->bytes.matrix ? sotto_unit_client_choose(unit, ot, chan, u->c, choice) : SOTTO_ERR_ARG;
+        status = chan->stats.bytes_out - before == p->bytes.matrix ? sotto_unit_client_choose(unit, ot, chan, u->c, choice) : SOTTO_ERR_ARG;
     }
     if (status == SOTTO_OK) {
         status = sotto_chan_send(chan, choice, p->bytes.choice);
     }
-    if (status == SOTTO_OK && p->bytes.table > 0) {
-        status = sotto_chan_recv(chan, sotto_unit_client_tables(unit), p->bytes.table);
+    if (status == SOTTO_OK) {
+        size_t room = u->in_files ? 0 : SIZE_MAX;
+        status = sotto_unit_client_take(unit, chan, &room);
     }
     if (status == SOTTO_OK && p->bytes.offer > 0) {
         status = sotto_chan_recv(chan, offer, p->bytes.offer);
@@ -68,13 +71,14 @@ static int server(unit_ctx *u, sotto_ot *ot, sotto_chan *chan, const sotto_rng *
     sotto_unit_server *unit = NULL;
     const sotto_unit_plan *p = &u->plan;
     uint8_t *offer = calloc(p->bytes.offer + 1, 1);
-    int status = sotto_unit_server_new(&unit, p, ot, chan, rng, u->bound);
+    int status = fixture_stock(ot, chan, p->client_sums, p->server_sums);
+    status = status == SOTTO_OK ? sotto_unit_server_new(&unit, p, ot, chan, rng, u->bound) : status;
     const uint64_t before = chan->stats.bytes_out;
     if (status == SOTTO_OK) {
         status = sotto_unit_server_correct(unit, ot, chan);
     }
     if (status == SOTTO_OK) {
-        status = u->ot == SOTTO_OT_FERRET || chan->stats.bytes_out - before == p->bytes.correction ? sotto_chan_recv(chan, u->choice, p->bytes.choice) : SOTTO_ERR_ARG;
+        status = chan->stats.bytes_out - before == p->bytes.correction ? sotto_chan_recv(chan, u->choice, p->bytes.choice) : SOTTO_ERR_ARG;
     }
     if (status == SOTTO_OK) {
         const uint64_t sent = chan->stats.bytes_out;
@@ -146,10 +150,11 @@ static void done(unit_ctx *u)
     sotto_unit_plan_free(&u->plan);
 }
 
-static int decide(const sotto_step_info *s, unsigned patch_bits, uint64_t y, uint64_t c)
+static int decide(const sotto_step_info *s, size_t decision, uint64_t y, uint64_t c)
 {
-    const sotto_sign_window w = {s->sign_window.k + patch_bits, s->sign_window.j + patch_bits};
-    return (int)sotto_sign_reference(w, y, c);
+    const unsigned bits = s->patch_bits == NULL ? 0 : s->patch_bits[decision], lift = s->lift == NULL ? 0 : s->lift[decision];
+    const sotto_sign_window w = {s->sign_window.k + bits, s->sign_window.j + bits};
+    return (int)sotto_sign_reference(w, y << lift, c << lift);
 }
 
 /* The references of step.h, put together as program.h says. */
@@ -171,13 +176,13 @@ static void reference(const unit_ctx *u, uint64_t *want)
     for (size_t i = 0; i < s->units; i++) {
         if (s->clip) {
             const uint64_t most = (uint64_t)u->bound[i / ((size_t)s->shape.h * s->shape.w)];
-            const int b = decide(s, 0, y[i], u->c[i]), b2 = decide(s, 0, y[i] - most, u->c[i]);
+            const int b = decide(s, i, y[i], u->c[i]), b2 = decide(s, i, y[i] - most, u->c[i]);
             want[i] = (b != b2 ? want[i] : 0) + (b2 ? most >> t.f : 0);
         } else if (s->decision != NULL) {
             const uint32_t d = s->decision[i];
-            want[i] *= d == SOTTO_DECISION_PASS || (d != SOTTO_DECISION_ZERO && decide(s, s->patch_bits[d], sum[d], share[d]));
+            want[i] *= d == SOTTO_DECISION_PASS || (d != SOTTO_DECISION_ZERO && decide(s, d, sum[d], share[d]));
         } else if (s->sign) {
-            want[i] *= (uint64_t)decide(s, 0, y[i], u->c[i]);
+            want[i] *= (uint64_t)decide(s, i, y[i], u->c[i]);
         }
         want[i] = sotto_low_bits(want[i], t.l_next);
     }
@@ -205,9 +210,9 @@ static void test_all_shares(void **state)
     static const unsigned l_next[] = {2, 4, 5, 6, 9};
     const sotto_rng rng = test_rng(test_seed(), 0);
     for (size_t k = 0; k < sizeof l_next / sizeof *l_next; k++) {
-        for (unsigned kind = 0; kind < 3; kind++) { /* identity, relu by lookup, relu by circuit */
+        for (unsigned kind = 0; kind <= SOTTO_SIGN_PROVIDERS; kind++) { /* identity, relu by each provider */
             memset(&u, 0, sizeof u);
-            u.sign = kind == 2 ? SOTTO_SIGN_CIRCUIT : SOTTO_SIGN_LOOKUP;
+            u.sign = (sotto_sign_provider)(kind == 0 ? 0 : kind - 1);
             u.step = (sotto_step_info){.op = SOTTO_STEP_UNIT, .truncation = {6, 2, l_next[k]}, .sign = kind > 0, .sign_window = {5, 2}};
             for (int64_t y = -16; y <= 12; y++) { /* -2^(l-2) .. 2^(l-2) - 2^f */
                 for (uint64_t c = 0; c < 64; c++) {
@@ -272,10 +277,10 @@ static void test_pairs_of_all_shares(void **state)
     static uint32_t decision[COUNT_MAX];
     static uint8_t patch_bits[COUNT_MAX];
     const sotto_rng rng = test_rng(test_seed(), 31);
-    for (unsigned kind = 0; kind < 4; kind++) {
-        const unsigned l_next = kind & 2 ? 6 : 3;
+    for (unsigned kind = 0; kind < 2 * SOTTO_SIGN_PROVIDERS; kind++) {
+        const unsigned l_next = kind & 1 ? 6 : 3;
         memset(&u, 0, sizeof u);
-        u.sign = (sotto_sign_provider)(kind & 1);
+        u.sign = (sotto_sign_provider)(kind / 2);
         u.step = (sotto_step_info){.op = SOTTO_STEP_UNIT, .truncation = {5, 1, l_next}, .sign = 1, .sign_window = {3, 0}, .decision = decision,
                                    .patch_bits = patch_bits};
         for (unsigned all = 0; all < 1 << 16; all++) {
@@ -360,7 +365,7 @@ static void test_mixtures(void **state)
     for (unsigned round = 0; round < 4 * sizeof kinds / sizeof *kinds; round++) {
         memset(&u, 0, sizeof u);
         const unsigned l = 14 + (unsigned)test_below(&rng, 20), f = (unsigned)test_below(&rng, 8), l_next = 2 + (unsigned)test_below(&rng, 40);
-        u.sign = (sotto_sign_provider)(round & 1);
+        u.sign = (sotto_sign_provider)(round / 3 % SOTTO_SIGN_PROVIDERS);
         u.ot = round % 3 == 0 ? SOTTO_OT_SOFTSPOKEN4 : SOTTO_OT_IKNP;
         u.step = (sotto_step_info){.op = SOTTO_STEP_UNIT, .truncation = {l, f, l_next}, .sign_window = {l - 5, l - 10}};
         const size_t words = round < 8 ? 5000 : 1 + test_below(&rng, 400);
@@ -373,6 +378,103 @@ static void test_mixtures(void **state)
         run(&u, test_seed() + round);
         check(&u);
         done(&u);
+    }
+}
+
+/* ---- windows of their own -------------------------------------------------------------------------------------------- */
+
+static uint8_t lifts[COUNT_MAX];
+
+/* Every shift below k, of all values and shares of a ring of 6 bits. */
+static void test_lifts_of_all_shares(void **state)
+{
+    (void)state;
+    static unit_ctx u;
+    const sotto_rng rng = test_rng(test_seed(), 60);
+    for (unsigned sign = 0; sign < SOTTO_SIGN_PROVIDERS; sign++) {
+        memset(&u, 0, sizeof u);
+        u.sign = (sotto_sign_provider)sign;
+        u.step = (sotto_step_info){.op = SOTTO_STEP_UNIT, .truncation = {6, 2, 6}, .sign = 1, .sign_window = {5, 2}, .lift = lifts};
+        for (unsigned lift = 0; lift < 5; lift++) {
+            for (int64_t y = -16; y <= 12; y++) {
+                for (uint64_t c = 0; c < 64; c++) {
+                    const size_t i = u.step.units++;
+                    lifts[i] = (uint8_t)lift;
+                    u.c[i] = c;
+                    u.a[i] = sotto_low_bits((uint64_t)y - c, 6);
+                    u.r[i] = test_below(&rng, 64);
+                }
+            }
+        }
+        run(&u, test_seed() + sign);
+        check(&u);
+        for (size_t i = 0; i < u.step.units; i++) { /* and where a shift leaves no low bits and the value stays within its window, the decision is that of the value */
+            const int64_t y = (int64_t)((u.a[i] + u.c[i]) << 58) >> 58, end = 16 >> lifts[i];
+            if (lifts[i] >= 2 && y >= -end && y < end) {
+                assert_int_equal(sotto_low_bits(u.e[i] + u.r[i], 6), y < 0 ? 0 : sotto_truncate_reference(u.step.truncation, (uint64_t)y, u.c[i]));
+            }
+        }
+        done(&u);
+    }
+}
+
+/* All kinds of sections, each decision with a shift of its own: relu, a stage of a maximum, clip, patches, masks; over several tiles. */
+static void test_lifts(void **state)
+{
+    (void)state;
+    enum { KINDS = 5, L = 22 };
+    static unit_ctx u;
+    static const int64_t bound[] = {100, 7000, 65535};
+    static const mixture kinds[] = {{4, 2, 6}, {8, 0, 0}};
+    const sotto_rng rng = test_rng(test_seed(), 61);
+    for (unsigned round = 0; round < KINDS * SOTTO_SIGN_PROVIDERS; round++) {
+        const unsigned kind = round % KINDS;
+        const size_t words = 3 * (700 + test_below(&rng, 100));
+        memset(&u, 0, sizeof u);
+        u.sign = (sotto_sign_provider)(round / KINDS);
+        u.ot = round % 2 == 0 ? SOTTO_OT_SOFTSPOKEN4 : SOTTO_OT_IKNP;
+        u.bound = kind == 2 ? bound : NULL;
+        u.step = (sotto_step_info){.op = kind == 1 ? SOTTO_STEP_MAX : SOTTO_STEP_UNIT, .truncation = {L, kind == 1 ? 0 : 5, kind == 1 ? L : 14 + round}, .sign = 1, .clip = kind == 2,
+                                   .units = words, .words = words, .decisions = words, .shape = {3, 1, (uint32_t)(words / 3)}, .sign_window = {17, 11}, .lift = lifts};
+        for (size_t i = 0; i < words; i++) {
+            lifts[i] = (uint8_t)test_below(&rng, 16);
+            u.c[i] = sotto_low_bits(test_u64(&rng), L);
+            u.a[i] = sotto_low_bits(test_below(&rng, UINT64_C(1) << 17) - (UINT64_C(1) << 16) - u.c[i], L);
+            u.r[i] = sotto_low_bits(test_u64(&rng), u.step.truncation.l_next);
+        }
+        if (kind >= 3) {
+            mix(&u, kinds[kind - 3], words, 9, &rng);
+        }
+        run(&u, test_seed() + round);
+        check(&u);
+        done(&u);
+    }
+}
+
+/* The plan of lifts has nothing left when memory fails. */
+static void test_lifts_without_memory(void **state)
+{
+    (void)state;
+    static unit_ctx u;
+    const sotto_rng rng = test_rng(test_seed(), 62);
+    for (unsigned kind = 0; kind < 2; kind++) {
+        memset(&u, 0, sizeof u);
+        u.step = (sotto_step_info){.op = SOTTO_STEP_UNIT, .truncation = {22, 5, 14}, .sign = 1, .units = 90, .words = 90, .sign_window = {17, 11}, .lift = lifts};
+        if (kind == 1) {
+            mix(&u, (mixture){4, 2, 6}, 90, 5, &rng);
+        }
+        long k = 0;
+        for (int status = SOTTO_ERR_MEMORY; status != SOTTO_OK; k++) {
+            sotto_calloc_fail_after(k);
+            status = sotto_unit_plan_new(&u.plan, &u.step, SOTTO_SIGN_LOOKUP, SOTTO_OT_IKNP);
+            sotto_calloc_fail_after(-1);
+            if (status != SOTTO_OK) {
+                assert_int_equal(status, SOTTO_ERR_MEMORY);
+                assert_true(u.plan.sections == NULL && u.plan.lift == NULL && u.plan.value == NULL);
+            }
+        }
+        assert_true(k >= 3);
+        sotto_unit_plan_free(&u.plan);
     }
 }
 
@@ -432,7 +534,7 @@ static void test_random_rings(void **state)
         memset(&u, 0, sizeof u);
         const unsigned l = 6 + (unsigned)test_below(&rng, 30), f = (unsigned)test_below(&rng, l - 2), l_next = 2 + (unsigned)test_below(&rng, 40);
         const unsigned k = 4 + (unsigned)test_below(&rng, l - 4), most = k < 9 ? k : 9, bits = 2 + (unsigned)test_below(&rng, most - 1);
-        u.sign = (sotto_sign_provider)(round & 1);
+        u.sign = (sotto_sign_provider)(round / 3 % SOTTO_SIGN_PROVIDERS);
         u.step = (sotto_step_info){.op = SOTTO_STEP_UNIT, .units = 1 + test_below(&rng, 300), .truncation = {l, f, l_next},
                                    .sign = round % 3 != 0, .sign_window = {k, k - bits}};
         for (size_t i = 0; i < u.step.units; i++) {
@@ -531,7 +633,7 @@ static void fill(unit_ctx *u, size_t count, unsigned bits, const sotto_rng *rng)
     }
 }
 
-/* Counts around tiles, and one beyond a group of silent OTs, with every kind of OT. */
+/* Counts around tiles, with every kind of OT. */
 static void test_tiles(void **state)
 {
     (void)state;
@@ -544,13 +646,16 @@ static void test_tiles(void **state)
     } cases[] = {{SOTTO_OT_IKNP, 2047, 6, SOTTO_SIGN_LOOKUP},       {SOTTO_OT_IKNP, 2048, 2, SOTTO_SIGN_LOOKUP},
                  {SOTTO_OT_SOFTSPOKEN4, 2049, 9, SOTTO_SIGN_LOOKUP}, {SOTTO_OT_SOFTSPOKEN4, 4103, 6, SOTTO_SIGN_CIRCUIT},
                  {SOTTO_OT_FERRET, 4103, 16, SOTTO_SIGN_CIRCUIT},    {SOTTO_OT_FERRET, 65536 + 2051, 6, SOTTO_SIGN_LOOKUP},
-                 {SOTTO_OT_IKNP, 6151, 3, SOTTO_SIGN_CIRCUIT},       {SOTTO_OT_SOFTSPOKEN8, 1, 7, SOTTO_SIGN_LOOKUP}};
+                 {SOTTO_OT_FERRET, 139000, 9, SOTTO_SIGN_LOOKUP}, /* the client's OTs take more than a round */
+                 {SOTTO_OT_IKNP, 6151, 3, SOTTO_SIGN_CIRCUIT},       {SOTTO_OT_SOFTSPOKEN8, 1, 7, SOTTO_SIGN_LOOKUP},
+                 {SOTTO_OT_SOFTSPOKEN4, 4103, 6, SOTTO_SIGN_CIRCUIT3}, {SOTTO_OT_IKNP, 2051, 2, SOTTO_SIGN_CIRCUIT3}};
     const sotto_rng rng = test_rng(test_seed(), 20);
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
         for (int sign = 0; sign < 2; sign++) {
             memset(&u, 0, sizeof u);
             u.sign = cases[k].sign;
             u.ot = cases[k].ot;
+            u.in_files = k % 2 == 0;
             fill(&u, cases[k].count, cases[k].bits, &rng);
             u.step.sign = sign;
             run(&u, test_seed() + k);
@@ -566,7 +671,8 @@ static void test_transcript_of_units(void **state)
     (void)state;
     static const char *const known[SOTTO_SIGN_PROVIDERS][2] = {
         {"1cc8d655345b26105f1bbfdbee40f8fbf2ba54c8c054f3b997104958893a0773", "0b687391c0bcce52748a291b5a1a80ac8cdf16ddb718e6ce9c3287f753f69737"},
-        {"1cc8d655345b26105f1bbfdbee40f8fbf2ba54c8c054f3b997104958893a0773", "11649cf5159fd7cd3eb115b6bf16dda419b606faccec6ffa77b40c43fc3b99d8"}};
+        {"1cc8d655345b26105f1bbfdbee40f8fbf2ba54c8c054f3b997104958893a0773", "69975011c6442df79bee21d79edf7c59b32704563f8e5928c16def2c41fe4b32"},
+        {"1cc8d655345b26105f1bbfdbee40f8fbf2ba54c8c054f3b997104958893a0773", "8f83e2ff04ab983c214595ef346091562c403fc8d3d62650b6b94b521ce422df"}};
     static unit_ctx u;
     for (int sign = 0; sign < SOTTO_SIGN_PROVIDERS; sign++) {
         for (int tier = SOTTO_TIER_PORTABLE; tier <= SOTTO_TIER_IFMA; tier++) {
@@ -603,18 +709,19 @@ static void test_faults(void **state)
     static const test_fault faults[] = {TEST_FAULT_CLOSE, TEST_FAULT_FLIP, TEST_FAULT_GARBAGE};
     static unit_ctx u;
     const sotto_rng rng = test_rng(test_seed(), 22);
-    for (unsigned kind = 0; kind < 12; kind++) {
+    for (unsigned kind = 0; kind < 6 * SOTTO_SIGN_PROVIDERS; kind++) {
         const int faulty = kind & 1;
-        const test_fault fault = faults[kind / 4];
+        const unsigned sign = kind / 6;
+        const test_fault fault = faults[kind / 2 % 3];
         long ops = SET_UP + 1;
         for (long k = SET_UP - 1; k < ops; k++) { /* the first one counts */
             test_fault_plan plan = {.kind = k < SET_UP ? TEST_FAULT_NONE : fault, .k = k, .seed = test_seed()};
             sotto_chan inner[2], outer;
             int status[2];
             memset(&u, 0, sizeof u);
-            u.sign = kind & 2 ? SOTTO_SIGN_CIRCUIT : SOTTO_SIGN_LOOKUP;
+            u.sign = (sotto_sign_provider)sign;
             fill(&u, 21, 6, &rng);
-            vary(&u, kind & 2 ? 1 : 4);
+            vary(&u, sign == SOTTO_SIGN_LOOKUP ? 4 : 1);
             test_chan_pair(&inner[0], &inner[1], 2000);
             test_chan_faulty(&outer, &inner[faulty], &plan);
             run_on(&u, 5, (sotto_chan *[2]){faulty == 0 ? &outer : &inner[0], faulty == 1 ? &outer : &inner[1]}, status);
@@ -643,8 +750,9 @@ static void test_lack_of_memory(void **state)
             int status[2];
             memset(&u, 0, sizeof u);
             u.sign = (sotto_sign_provider)sign;
+            u.in_files = sign == SOTTO_SIGN_CIRCUIT3;
             fill(&u, 10, 6, &rng);
-            vary(&u, sign == SOTTO_SIGN_CIRCUIT ? 1 : 4);
+            vary(&u, sign == SOTTO_SIGN_LOOKUP ? 4 : 1);
             u.calloc_fails = k;
             run_on(&u, 5, NULL, status);
             sotto_calloc_fail_after(-1);
@@ -697,6 +805,8 @@ static void test_refused(void **state)
     assert_non_null(strstr(sotto_error_message(), "choose the circuit"));
     assert_ok(sotto_unit_plan_new(&p, &wide, SOTTO_SIGN_CIRCUIT, SOTTO_OT_IKNP));
     sotto_unit_plan_free(&p);
+    assert_ok(sotto_unit_plan_new(&p, &wide, SOTTO_SIGN_CIRCUIT3, SOTTO_OT_IKNP));
+    sotto_unit_plan_free(&p);
     assert_status(SOTTO_ERR_PARAMS, sotto_unit_plan_new(&p, &wide, SOTTO_SIGN_PROVIDERS, SOTTO_OT_IKNP));
     const sotto_step_info linear = {.op = SOTTO_STEP_LINEAR};
     assert_status(SOTTO_ERR_ARG, sotto_unit_plan_new(&p, &linear, SOTTO_SIGN_LOOKUP, SOTTO_OT_IKNP));
@@ -711,6 +821,9 @@ int main(void)
         cmocka_unit_test(test_clip_of_all_shares),
         cmocka_unit_test(test_pairs_of_all_shares),
         cmocka_unit_test(test_mixtures),
+        cmocka_unit_test(test_lifts_of_all_shares),
+        cmocka_unit_test(test_lifts),
+        cmocka_unit_test(test_lifts_without_memory),
         cmocka_unit_test(test_bytes_follow_the_mixture),
         cmocka_unit_test(test_random_rings),
         cmocka_unit_test(test_views_are_uniform),

@@ -91,6 +91,37 @@ static void test_save_and_load(void **state)
     sotto_model_free(&m);
 }
 
+/* A public part whose line ends another system has changed is the same model; a return elsewhere is not taken away. */
+static void test_returns(void **state)
+{
+    (void)state;
+    sotto_model m, back;
+    uint8_t *text = NULL;
+    size_t len, n = 0;
+    make(&m, test_seed());
+    assert_ok(sotto_model_save(&m, public_path, weights_path));
+    assert_ok(sotto_file_read(public_path, 4096, &text, &len));
+    char *changed = sotto_calloc(2 * len + 1, 1);
+    assert_non_null(changed);
+    for (size_t i = 0; i < len; i++) {
+        if (text[i] == '\n') {
+            changed[n++] = '\r';
+        }
+        changed[n++] = (char)text[i];
+    }
+    assert_ok(sotto_file_write(public_path, changed, n, 0644));
+    assert_ok(sotto_model_load(&back, public_path, weights_path));
+    assert_true(same_weights(&m, &back));
+    assert_memory_equal(m.public_hash, back.public_hash, sizeof m.public_hash);
+    sotto_model_free(&back);
+    changed[n] = '\r';
+    assert_ok(sotto_file_write(public_path, changed, n + 1, 0644));
+    assert_status(SOTTO_ERR_FORMAT, sotto_model_load(&back, public_path, NULL));
+    sotto_free(changed);
+    sotto_free(text);
+    sotto_model_free(&m);
+}
+
 static void test_every_bit_and_every_cut(void **state)
 {
     (void)state;
@@ -310,6 +341,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_left_over, setup, teardown),
         cmocka_unit_test_setup_teardown(test_save_and_load, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_returns, setup, teardown),
         cmocka_unit_test_setup_teardown(test_every_bit_and_every_cut, setup, teardown),
         cmocka_unit_test_setup_teardown(test_not_a_number, setup, teardown),
         cmocka_unit_test_setup_teardown(test_weights_of_another_model, setup, teardown),

@@ -21,6 +21,13 @@ typedef struct ot_party {
     void *data;
 } ot_party;
 
+/* Both parties' stock of silent OT for calls whose answers have so many bytes, to party 0 and to party 1. */
+static inline int fixture_stock(sotto_ot *ot, sotto_chan *chan, size_t to_0, size_t to_1)
+{
+    const size_t tree = sotto_ot_answer_bytes(SOTTO_OT_FERRET, 1);
+    return sotto_ot_stock_make(ot, chan, &(sotto_ot_stock){{to_0 / tree, to_1 / tree}});
+}
+
 static inline int ot_party_run(sotto_chan *chan, void *ctx)
 {
     ot_party *p = ctx;

@@ -35,12 +35,12 @@ static int long_act(ot_party *p, sotto_ot *ot, sotto_chan *chan)
     return status;
 }
 
-/* Into the third round: the correlation holds, the choices look like coins and no two rounds give the same blocks. */
+/* Into the second stock: the correlation holds, the choices look like coins and no two rounds give the same blocks. */
 static void test_rounds(void **state)
 {
     (void)state;
-    const size_t round = (SOTTO_FERRET_TREES - SOTTO_FERRET_RESERVE) * SOTTO_FERRET_LEAVES;
-    long_run r = {.count = round, .more = round + 3000};
+    const size_t round = SOTTO_FERRET_TREES * SOTTO_FERRET_LEAVES;
+    long_run r = {.count = round, .more = 3 * round + 3000};
     const size_t all = r.count + r.more;
     r.q = sotto_calloc(all, sizeof *r.q);
     r.t = sotto_calloc(all, sizeof *r.t);
@@ -59,37 +59,61 @@ static void test_rounds(void **state)
         wrong += (want.w[0] ^ r.t[i].w[0]) != 0 || want.w[1] != r.t[i].w[1] || (r.q[i].w[0] & 1) != 0;
         ones += bit;
         bytes[r.q[i].w[1] >> 56]++;
-        repeated += i >= round && r.q[i].w[1] == r.q[i - round].w[1];
+        for (size_t back = round; back <= i; back += round) {
+            repeated += r.q[i].w[1] == r.q[i - back].w[1];
+        }
     }
     assert_int_equal(0, wrong);
     assert_int_equal(0, repeated);
     const double off = (double)ones - (double)all / 2;
     assert_true(off * off < 36.0 * (double)all / 4);
     assert_true(test_chi_square(bytes, 256, all) < test_chi_square_bound(256));
-    /* What the receiver sends: the start, two renewals, flips of every tree. */
-    const size_t trees = 2 * (SOTTO_FERRET_TREES - SOTTO_FERRET_RESERVE) + 2 + 2 * SOTTO_FERRET_RESERVE;
-    assert_int_equal(sotto_softspoken_wire_bytes(SOTTO_SOFTSPOKEN_K_MAX, SOTTO_FERRET_START) +
-                         trees * SOTTO_FERRET_FLIP_BYTES,
-                     r.out[1]);
+    /* What the receiver sends: two stocks of five starts, flips of every tree. */
+    const size_t trees = 4 * SOTTO_FERRET_TREES + 2 + 2 * 5 * SOTTO_FERRET_START_TREES;
+    assert_int_equal(trees * SOTTO_FERRET_FLIP_BYTES, r.out[1]);
     sotto_free(r.q);
     sotto_free(r.t);
     sotto_free(r.choices);
 }
 
-/* The trees kept back suffice for the next round, and the bytes that extension.h names are right. */
+/* Levels of stocks: they end with as many starts as are wanted and one more, in as few exchanges as nine for one allow, none spent that was not there. */
+static void test_levels(void **state)
+{
+    (void)state;
+    for (size_t rounds = 0; rounds < 2000; rounds++) {
+        size_t have = 1, most = 1, spent = 0;
+        unsigned level = 0;
+        for (; sotto_ferret_level_of(rounds, level).made > 0; level++) {
+            const sotto_ferret_level l = sotto_ferret_level_of(rounds, level);
+            assert_true(most < rounds + 1); /* else it needed no further exchange */
+            assert_true(l.spent > 0 && l.spent <= have && l.made <= l.spent * SOTTO_FERRET_FAN && l.made > l.spent);
+            assert_true((have + l.made - l.spent) * SOTTO_FERRET_START_TREES <= rounds * SOTTO_FERRET_TREES); /* places of a level have room */
+            have += l.made - l.spent;
+            spent += l.spent;
+            most *= SOTTO_FERRET_FAN;
+        }
+        assert_int_equal(rounds + 1, have);
+        assert_int_equal((rounds + SOTTO_FERRET_FAN - 2) / (SOTTO_FERRET_FAN - 1), spent);
+        assert_int_equal(0, sotto_ferret_level_of(rounds, level + 1).made);
+    }
+}
+
+/* What a start needs fits into a round nine times, and the bytes that extension.h names are right. */
 static void test_sizes(void **state)
 {
     (void)state;
-    assert_true(SOTTO_FERRET_RESERVE * SOTTO_FERRET_LEAVES >= SOTTO_FERRET_START);
+    assert_true(SOTTO_FERRET_START_TREES * SOTTO_FERRET_LEAVES >= SOTTO_FERRET_START);
+    assert_int_equal(9, SOTTO_FERRET_FAN);
     assert_int_equal(276224, sotto_softspoken_wire_bytes(SOTTO_SOFTSPOKEN_K_MAX, SOTTO_FERRET_START));
-    assert_int_equal(136, SOTTO_FERRET_RESERVE * SOTTO_FERRET_FLIP_BYTES);
-    assert_int_equal(11968, SOTTO_FERRET_RESERVE * SOTTO_FERRET_SUM_BYTES);
+    assert_int_equal(680, 5 * SOTTO_FERRET_START_TREES * SOTTO_FERRET_FLIP_BYTES);
+    assert_int_equal(59840, 5 * SOTTO_FERRET_START_TREES * SOTTO_FERRET_SUM_BYTES);
     assert_int_equal(176, sotto_ot_answer_bytes(SOTTO_OT_FERRET, 2048));
     assert_int_equal(2 * 176, sotto_ot_answer_bytes(SOTTO_OT_FERRET, 2049));
-    assert_int_equal(2 + 256, sotto_ot_wire_bytes(SOTTO_OT_FERRET, 2048));
-    /* a tenth of a byte an OT over whole rounds */
-    const double per = (double)SOTTO_FERRET_TREES * (SOTTO_FERRET_SUM_BYTES + SOTTO_FERRET_FLIP_BYTES) /
-                       (double)((SOTTO_FERRET_TREES - SOTTO_FERRET_RESERVE) * SOTTO_FERRET_LEAVES);
+    assert_int_equal(2 + 256, sotto_ot_wire_bytes(SOTTO_OT_FERRET, 2048, 0));
+    assert_int_equal(4, sotto_ot_wire_bytes(SOTTO_OT_FERRET, 2049, 1));
+    /* a tenth of a byte an OT over whole stocks of calls in step */
+    const double per = (4.0 * SOTTO_FERRET_TREES + 5.0 * SOTTO_FERRET_START_TREES) * (SOTTO_FERRET_SUM_BYTES + SOTTO_FERRET_FLIP_BYTES) /
+                       (4.0 * SOTTO_FERRET_TREES * (double)SOTTO_FERRET_LEAVES);
     assert_true(per < 0.1);
 }
 
@@ -127,6 +151,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rounds),
+        cmocka_unit_test(test_levels),
         cmocka_unit_test(test_sizes),
         cmocka_unit_test(test_estimate),
     };

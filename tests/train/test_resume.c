@@ -2,6 +2,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -187,12 +188,65 @@ static void test_resume_of_something_else(void **state)
     sotto_model_free(&m);
 }
 
+/* A place for checkpoints that appears while the training goes on. */
+typedef struct place {
+    char folder[96], state[128];
+    unsigned warnings;
+} place;
+
+static void on_warning(void *ctx, int status)
+{
+    place *p = ctx;
+    assert_int_equal(status, SOTTO_ERR_IO);
+    assert_non_null(strstr(sotto_error_message(), p->state));
+    if (++p->warnings == 2) {
+        assert_int_equal(mkdir(p->folder, 0700), 0);
+    }
+}
+
+static void test_no_room(void **state)
+{
+    (void)state;
+    const uint64_t seed = test_seed();
+    sotto_model whole, m;
+    sotto_dataset d;
+    place p = {.warnings = 0};
+    snprintf(p.folder, sizeof p.folder, "%s/later", folder);
+    snprintf(p.state, sizeof p.state, "%s/state", p.folder);
+    make_model(&whole, norm_text, seed);
+    make_model(&m, norm_text, seed);
+    bar_data(&d, 58, seed);
+    sotto_train_options o = with_state(0, NULL, seed);
+    o.epochs = 4;
+    assert_ok(sotto_train(&whole, &d, &o, NULL, NULL));
+    o.checkpoint = p.state;
+    assert_status(SOTTO_ERR_IO, sotto_train(&m, &d, &o, NULL, NULL)); /* nobody to warn */
+    sotto_model_free(&m);
+    make_model(&m, norm_text, seed);
+    o.warning = on_warning;
+    assert_ok(sotto_train(&m, &d, &o, NULL, &p));
+    assert_int_equal(p.warnings, 2);
+    assert_true(same_weights(&whole, &m));
+    sotto_model_free(&m);
+    make_model(&m, norm_text, seed + 1);
+    o.checkpoint = NULL;
+    o.resume = p.state;
+    assert_ok(sotto_train(&m, &d, &o, NULL, NULL)); /* written whole at the end */
+    assert_true(same_weights(&whole, &m));
+    unlink(p.state);
+    rmdir(p.folder);
+    sotto_model_free(&m);
+    sotto_model_free(&whole);
+    sotto_dataset_free(&d);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_resume),
         cmocka_unit_test(test_kill),
         cmocka_unit_test(test_resume_of_something_else),
+        cmocka_unit_test(test_no_room),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
