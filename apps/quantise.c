@@ -101,7 +101,7 @@ int quantise_check(const sotto_model *m, const sotto_dataset *set)
 static const char *data = "fashion", *other_data, *out;
 static quantise_options options;
 static unsigned images, method, test_count;
-static int as_json, with_report, not_equalised;
+static int as_json, with_report, not_equalised, no_windows;
 
 static const cli_option option_table[] = {
     {"data", CLI_STRING, &data, "SET", "fashion, mnist, cifar10, cifar100 or pictures, or SET:FOLDER with the folder they are in: training images set scales and widths, test images are\n"
@@ -115,6 +115,7 @@ static const cli_option option_table[] = {
     {"sign-bits", CLI_UINT, &options.calibration.sign_bits, "N", "of a value that decide the sign of a ReLU: fewer send less, more agree better with exact signs; 0: as many as each layer\n"
                                 "                                needs; above 8 clients need infer --sign circuit", 0, 49},
     {"sign-noise", CLI_REAL, &options.calibration.sign_noise, "X", "with --sign-bits 0: what wrong signs may add to the logits, in parts of what random rounding adds", 1e-6, 1e6},
+    {"no-windows", CLI_FLAG, &no_windows, "", "one window of signs a layer, not one a channel: the public part says less about the weights, signs take a bit more", 0, 0},
     {"margin", CLI_REAL, &options.calibration.margin, "X", "room in each ring: X times the largest value seen in the calibration images", 0.01, 1024},
     {"method", CLI_CHOICE, &method, "max|percentile|mse", "which range value-bits cover; values beyond it take more bits, none saturates", 0, 0},
     {"share", CLI_REAL, &options.calibration.share, "S", "of --method percentile: share of a channel's values within the range", 1e-6, 1},
@@ -290,6 +291,7 @@ int cmd_quantise(int argc, char **argv)
     options.images = images;
     options.calibration.method = (sotto_range_method)method;
     options.calibration.equalise = !not_equalised;
+    options.calibration.windows = !no_windows;
     sotto_model m = {0};
     sotto_dataset train = {0}, test = {0};
     model_paths paths, from;

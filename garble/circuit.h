@@ -48,7 +48,7 @@ uint32_t sotto_gate_xor(sotto_circuit *c, uint32_t a, uint32_t b);
 uint32_t sotto_gate_and(sotto_circuit *c, uint32_t a, uint32_t b);
 uint32_t sotto_gate_not(sotto_circuit *c, uint32_t a);
 /* a & b where b is one of the evaluator's inputs, and the evaluator has it in the clear. In garbling its labels are
- * of the form of sotto_label_known (garble/halfgates.h), on both sides. */
+ * of the form of sotto_label_known (garble/garbling.h), on both sides. */
 uint32_t sotto_gate_and_eval(sotto_circuit *c, uint32_t a, uint32_t b);
 /* From these three: free, and one AND each. */
 uint32_t sotto_gate_xnor(sotto_circuit *c, uint32_t a, uint32_t b);

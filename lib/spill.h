@@ -1,7 +1,8 @@
 /* Memory that may lie in a file: large arrays which need not stay in memory from the time that they are filled to the time that they are read.
  *
  * The file is a temporary one without a name in $TMPDIR, else /var/tmp, readable by this user alone, and is gone with its mapping, also when the process
- * dies. All its blocks are taken before it is used, so that a full disk is an error of sotto_spill_new and no signal later. What is in it reaches the disk
+ * dies. All its blocks are taken before it is used, so that a full disk is an error of sotto_spill_new and no signal later, on file systems that write a block where it was taken (ext4, xfs, tmpfs; where
+ * blocks are copied or compressed when written, or lie on another machine, SIGBUS stays possible). What is in it reaches the disk
  * as it is and stays there until something else is written over it: not for secrets.
  */
 #ifndef SOTTO_LIB_SPILL_H

@@ -17,6 +17,7 @@
  *     plan input scale=0.0124 bits=9
  *     plan c1 weight-scale=0.003 weight-bits=8 he=4096:46,46 tile=1x4x28x28    tile: nn/secure/linear.h; left out: chosen by both parties alike
  *     plan r1 f=9 k=18 u=6
+ *     windows r1 0 18*3,16*13                     after the plan of a node with signs: bits of each channel's window from channel 0 on; all channels or none
  *     plan a1 f=9 k=18 u=6 poly=7,14,9,24,1       act with polynomials: f, shift, bits, k, exchange of sotto_poly_plan_fields
  *     checksum <64 hex digits>                    BLAKE2b-256 of all bytes before this line; required once there is an id
  *

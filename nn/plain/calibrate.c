@@ -19,7 +19,7 @@
 
 sotto_calibration sotto_calibration_default(void)
 {
-    return (sotto_calibration){.weight_bits = 8, .value_bits = 10, .input_bits = 9, .sign_bits = 0, .sign_noise = 8.0, .margin = 1.5, .method = SOTTO_RANGE_MAX,
+    return (sotto_calibration){.weight_bits = 8, .value_bits = 10, .input_bits = 9, .sign_bits = 0, .sign_noise = 8.0, .windows = 1, .margin = 1.5, .method = SOTTO_RANGE_MAX,
                                .share = 0.9999, .equalise = 1, .threads = 0};
 }
 
@@ -375,7 +375,7 @@ static int plan_windows(planner *p, size_t at)
     sotto_node *n = &p->m->nodes[at];
     const double in = exp2(p->scale[n->input[0]]);
     int differ = 0;
-    if (n->plan.u == 0 || !has_channels(p->m, n)) {
+    if (!p->options->windows || n->plan.u == 0 || !has_channels(p->m, n)) {
         return SOTTO_OK;
     }
     n->windows = sotto_calloc(n->shape.c, 1);

@@ -10,7 +10,8 @@ typedef struct sotto_calibration {
     unsigned input_bits;  /* sign included: 9 */
     unsigned sign_bits;   /* u of units with signs, one more of max, never more than k; 0: by layer (nn/plain/signs.h): 0 */
     double sign_noise;    /* where sign_bits is 0: what wrong signs may add to the logits, in parts of what random rounding adds: 8 */
-    double margin;        /* k holds margin times the largest magnitude seen: 1.5 */
+    int windows;          /* a window of signs for each channel, which its public part then shows: 1 */
+    double margin;        /* k and windows hold margin times the largest magnitude seen: 1.5 */
     sotto_range_method method; /* of the range that value_bits cover: max, with polynomials the percentile 0.99 in its place. Nothing saturates: what lies beyond has more bits, and k
                                 * holds it */
     double share;         /* of method percentile: 0.9999 */

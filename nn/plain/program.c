@@ -659,8 +659,8 @@ static int step_bounds(sotto_program_weights *w, const sotto_step_info *s, const
     }
     for (uint32_t i = 0; i < s->shape.c; i++) {
         const double bound = fmax(nearbyint(n->tensor[0][i] / s->scale), 1.0) * (double)unit;
-        if (!(bound < ldexp(1.0, (int)s->k - 1))) {
-            return refuse(n, "a bound does not fit its k; quantise the model again (sotto quantise)");
+        if (!(bound < ldexp(1.0, (n->windows != NULL ? n->windows[i] : (int)s->k) - 1))) {
+            return refuse(n, "a bound does not fit its window; quantise the model again (sotto quantise)");
         }
         w->bound[at][i] = (int64_t)bound;
     }

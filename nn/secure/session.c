@@ -6,6 +6,7 @@
 
 #include "bfv/wire.h"
 #include "lib/bytes.h"
+#include "lib/ct.h"
 #include "lib/mem.h"
 #include "nn/secure/frame.h"
 #include "nn/secure/material.h"
@@ -55,6 +56,7 @@ static sotto_block session_salt(const sotto_network *n, const uint8_t client[NON
     crypto_generichash_update(&state, client, NONCE_BYTES);
     crypto_generichash_update(&state, server, NONCE_BYTES);
     crypto_generichash_final(&state, (uint8_t *)&salt, sizeof salt);
+    SOTTO_DECLASSIFY(&salt, sizeof salt); /* of what both nonces show, which travel */
     return salt;
 }
 

@@ -12,6 +12,9 @@ int sotto_terms_new(sotto_terms *t, const sotto_network *n, sotto_sign_provider 
 {
     int status = SOTTO_OK;
     memset(t, 0, sizeof *t);
+    if (sign >= SOTTO_SIGN_PROVIDERS) {
+        return sotto_fail(SOTTO_ERR_PARAMS, "sign provider %d: sessions decide by lookup, circuit or circuit3 (start from sotto_options_default())", (int)sign);
+    }
     if ((ot < SOTTO_OT_IKNP || ot > SOTTO_OT_SOFTSPOKEN8) && ot != SOTTO_OT_FERRET) {
         return sotto_fail(SOTTO_ERR_PARAMS, "OT extension %d: sessions run on IKNP, SoftSpoken with k from 2 to 8, or Ferret (start from sotto_options_default())",
                           (int)ot);

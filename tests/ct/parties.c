@@ -493,7 +493,7 @@ static int client_side(sotto_chan *inner, void *ctx)
     sotto_session *s = NULL;
     int64_t x[4] = {100, -100, 30, 7};
     SOTTO_SECRET(x, sizeof x); /* the image */
-    int status = sotto_session_open(&s, &serving.network, &env, sign, SOTTO_OT_SOFTSPOKEN4);
+    int status = sotto_session_open(&s, &serving.network, &env, sign, sign == SOTTO_SIGN_CIRCUIT3 ? SOTTO_OT_FERRET : SOTTO_OT_SOFTSPOKEN4);
     status = status == SOTTO_OK ? sotto_session_prepare(s) : status;
     if (status == SOTTO_OK) {
         status = env.label_only ? sotto_session_label(s, &label, x) : sotto_session_infer(s, logits, x);

@@ -22,7 +22,7 @@ enum { HASH_BYTES = 32 };
 
 /* ---- the public part ----------------------------------------------------------------------------------------------- */
 
-static char *planned; /* fixture_plain, trained as far as the fixture does, with its plan, id and checksum */
+static char *planned; /* fixture_plain, trained as far as the fixture does, with its plan, windows of channels, id and checksum */
 static size_t planned_len;
 static sotto_model model; /* the same with its weights */
 
@@ -35,6 +35,7 @@ static void start_model(void)
     sotto_prg_init(&prg, (sotto_block){{0x6d6f64656c, 0}});
     const sotto_rng rng = sotto_prg_rng(&prg);
     fixture_model(&model, fixture_plain, 5, &rng);
+    fixture_windows(&model, 3, &rng);
     require(sotto_model_print(&model, &planned, &planned_len) == SOTTO_OK);
 }
 

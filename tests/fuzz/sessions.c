@@ -162,7 +162,7 @@ static int run_party(const party *own)
     int64_t logits[2];
     size_t label;
     sotto_session *s = NULL;
-    int status = sotto_session_open(&s, &serving.network, &env, own->sign, SOTTO_OT_SOFTSPOKEN4);
+    int status = sotto_session_open(&s, &serving.network, &env, own->sign, own->sign == SOTTO_SIGN_CIRCUIT3 ? SOTTO_OT_FERRET : SOTTO_OT_SOFTSPOKEN4);
     status = status == SOTTO_OK ? sotto_session_prepare(s) : status;
     if (status == SOTTO_OK) {
         status = env.label_only ? sotto_session_label(s, &label, x) : sotto_session_infer(s, logits, x);

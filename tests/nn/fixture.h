@@ -2,6 +2,7 @@
 #ifndef SOTTO_TESTS_NN_FIXTURE_H
 #define SOTTO_TESTS_NN_FIXTURE_H
 
+#include <math.h>
 #include <string.h>
 
 #include "lib/mem.h"
@@ -123,11 +124,30 @@ static inline void fixture_model(sotto_model *m, const char *text, unsigned sign
     sotto_free(images);
 }
 
+/* Least bits of a window that holds the bound of a clip's channel, as sotto_program_weights_new rounds it; 2 for other nodes, and where the plan does not compile. */
+static inline unsigned fixture_window_least(const sotto_model *m, size_t node, uint32_t c)
+{
+    const sotto_node *n = &m->nodes[node];
+    sotto_program p;
+    unsigned bits = 2;
+    if (n->op == SOTTO_OP_CLIP && sotto_program_new(&p, m) == SOTTO_OK) {
+        const sotto_step_info *s = &p.steps[p.step_of[node]];
+        const double bound = fmax(nearbyint(n->tensor[0][c] / s->scale), 1.0) * ldexp(1.0, (int)s->truncation.f);
+        while (bits < n->plan.k && !(bound < ldexp(1.0, (int)bits - 1))) {
+            bits++;
+        }
+        sotto_program_free(&p);
+    }
+    return bits;
+}
+
 /* Gives every channel of every node with signs a window of its own, up to `most` bits below k, too narrow for some values. */
 static inline void fixture_windows(sotto_model *m, unsigned most, const sotto_rng *rng)
 {
     char *text = NULL;
     size_t len;
+    sotto_model bare;
+    assert_ok(sotto_model_copy(&bare, m));
     for (size_t i = 0; i < m->node_count; i++) {
         sotto_node *n = &m->nodes[i];
         if (n->plan.u > 0) {
@@ -135,10 +155,12 @@ static inline void fixture_windows(sotto_model *m, unsigned most, const sotto_rn
             n->windows = sotto_calloc(n->shape.c, 1);
             assert_non_null(n->windows);
             for (uint32_t c = 0; c < n->shape.c; c++) {
-                n->windows[c] = (uint8_t)(n->plan.k - test_below(rng, (n->plan.k - 2 < most ? n->plan.k - 2 : most) + 1));
+                const unsigned room = n->plan.k - fixture_window_least(&bare, i, c);
+                n->windows[c] = (uint8_t)(n->plan.k - test_below(rng, (room < most ? room : most) + 1));
             }
         }
     }
+    sotto_model_free(&bare);
     assert_ok(sotto_model_print(m, &text, &len));
     sotto_free(text);
 }
