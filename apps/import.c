@@ -252,7 +252,7 @@ static void report(const sotto_model *m, const notes *n, const model_paths *path
         json_close(&j, '}');
         return;
     }
-    printf("%s: input %ux%ux%u, %zu outputs, %zu nodes, %zu weights, %llu multiplications and %llu sign decisions an image\n",
+    printf("%s: input %ux%ux%u, %zu outputs, %zu nodes, %zu weights, %llu multiplications and %llu sign decisions of units an image\n",
            m->name, (unsigned)in.c, (unsigned)in.h, (unsigned)in.w, outputs, m->node_count, weights_of(m), (unsigned long long)macs, (unsigned long long)decisions);
     printf("images: each channel becomes (pixel / 255 - mean) / std with mean ");
     print_each(m->mean, in.c);

@@ -86,6 +86,7 @@ int main(int argc, char **argv)
     const char *first = argc >= 2 ? argv[1] : "";
     const int asked = strcmp(first, "--help") == 0 || strcmp(first, "-h") == 0 || strcmp(first, "help") == 0;
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a file beyond the user's limit: write() says so */
     keep_memory();
     if (asked && argc >= 3 && find(argv[2]) != NULL) { /* sotto help COMMAND */
         char *args[] = {argv[2], help, NULL};

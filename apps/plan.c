@@ -75,10 +75,29 @@ static void on_measure(void *ctx, size_t done, size_t total)
     cli_progress("measuring this machine", done, total);
 }
 
+/* SOTTO_ERR_ARG for a file that is there and holds something else, which measuring would replace. */
+static int check_costs_file(const char *path)
+{
+    static const char word[] = "sotto-costs";
+    char head[sizeof word - 1];
+    FILE *f = fopen(path, "rb");
+    const size_t len = f != NULL ? fread(head, 1, sizeof head, f) : 0;
+    if (f != NULL) {
+        fclose(f);
+    }
+    return len == 0 || (len == sizeof head && memcmp(head, word, len) == 0)
+               ? SOTTO_OK
+               : sotto_fail(SOTTO_ERR_ARG, "%s: this holds no costs, and would be lost; choose another file with --costs", path);
+}
+
 static int get_costs(sotto_costs *c)
 {
     char path[1024];
     int status = costs_file(path);
+    if (status != SOTTO_OK) {
+        return status;
+    }
+    status = check_costs_file(path);
     if (status != SOTTO_OK) {
         return status;
     }

@@ -10,6 +10,7 @@
 #include "nn/model/weights.h"
 #include "nn/plain/signs.h"
 #include "nn/secure/network.h"
+#include "nn/secure/sign.h"
 #include "nn/train/train.h"
 
 quantise_options quantise_default(void)
@@ -44,6 +45,20 @@ static void on_signs(void *ctx, size_t done, size_t count)
     cli_progress("widths of signs, images", done, count);
 }
 
+/* Signs of more bits than a table decides go by circuit, unless clients ask for something else. */
+static void plan_session(sotto_model *m)
+{
+    unsigned most = 0;
+    for (size_t i = 0; i < m->node_count; i++) {
+        most = m->nodes[i].plan.u > most ? m->nodes[i].plan.u : most;
+    }
+    sotto_sign_plan table;
+    if (most > 0 && sotto_sign_plan_new(&table, SOTTO_SIGN_LOOKUP, most, 1, 1) != SOTTO_OK) {
+        m->nodes[0].plan.sign = 1 + SOTTO_SIGN_CIRCUIT;
+        fprintf(stderr, "signs of %u bits, more than a table decides: sessions take --sign circuit\n", most);
+    }
+}
+
 static int finish(sotto_model *m, sotto_observation *o, const sotto_dataset *set, const quantise_options *options, sotto_calibration_report *report)
 {
     const sotto_rng rng = sotto_rng_system();
@@ -53,6 +68,7 @@ static int finish(sotto_model *m, sotto_observation *o, const sotto_dataset *set
         status = sotto_plan_signs(m, &options->calibration, set->images, set->count, on_signs, NULL);
     }
     if (status == SOTTO_OK) {
+        plan_session(m);
         status = sotto_network_choose_products(m);
     }
     if (status == SOTTO_OK) {
@@ -113,7 +129,7 @@ static const cli_option option_table[] = {
     {"value-bits", CLI_UINT, &options.calibration.value_bits, "N", "of each activation, without a sign", 2, 16},
     {"input-bits", CLI_UINT, &options.calibration.input_bits, "N", "of each pixel, with its sign", 2, 16},
     {"sign-bits", CLI_UINT, &options.calibration.sign_bits, "N", "of a value that decide the sign of a ReLU: fewer send less, more agree better with exact signs; 0: as many as each layer\n"
-                                "                                needs; above 8 clients need infer --sign circuit", 0, 49},
+                                "                                needs; what tables cannot decide (above 9, of a maximum one more) goes by circuit", 0, 49},
     {"sign-noise", CLI_REAL, &options.calibration.sign_noise, "X", "with --sign-bits 0: what wrong signs may add to the logits, in parts of what random rounding adds", 1e-6, 1e6},
     {"no-windows", CLI_FLAG, &no_windows, "", "one window of signs a layer, not one a channel: the public part says less about the weights, signs take a bit more", 0, 0},
     {"margin", CLI_REAL, &options.calibration.margin, "X", "room in each ring: X times the largest value seen in the calibration images", 0.01, 1024},
@@ -287,6 +303,9 @@ int cmd_quantise(int argc, char **argv)
     }
     if (out == NULL) {
         return cli_misuse(&command, "give --out PREFIX: where the quantised network is written");
+    }
+    if (options.calibration.sign_bits == 1) {
+        return cli_misuse(&command, "--sign-bits 1: a sign takes 2 bits at least; 0 chooses by layer");
     }
     options.images = images;
     options.calibration.method = (sotto_range_method)method;

@@ -71,7 +71,7 @@ static const cli_option option_table[] = {
     {"weight-bits", CLI_UINT, &quantisation.calibration.weight_bits, "N", "of each weight, with its sign", 2, 16},
     {"value-bits", CLI_UINT, &quantisation.calibration.value_bits, "N", "of each activation, without a sign", 2, 16},
     {"sign-bits", CLI_UINT, &quantisation.calibration.sign_bits, "N", "of a value that decide the sign of a ReLU: fewer send less, more agree better with exact signs; 0: as many as each layer\n"
-                                "                                needs; above 8 clients need infer --sign circuit", 0, 49},
+                                "                                needs; what tables cannot decide (above 9, of a maximum one more) goes by circuit", 0, 49},
     {"margin", CLI_REAL, &quantisation.calibration.margin, "X", "room in each ring: X times the largest value seen in the calibration images", 0.01, 1024},
     {"json", CLI_FLAG, &as_json, "", "report as JSON", 0, 0},
 };
@@ -248,6 +248,9 @@ static int parse_steps(const char *text)
 /* From the variables of the option table; CLI_OK or the exit code. */
 static int settle_options(void)
 {
+    if (quantisation.calibration.sign_bits == 1) {
+        return cli_misuse(&command, "--sign-bits 1: a sign takes 2 bits at least; 0 chooses by layer");
+    }
     if (out == NULL || (arch == NULL) == (init == NULL)) {
         return cli_misuse(&command, "give --out PREFIX, and either --arch NAME or --init PREFIX; sotto quantise quantises anew");
     }

@@ -75,14 +75,20 @@ static int party_run(sotto_chan *inner, void *ctx)
     return status;
 }
 
+/* Both sides over a channel that waits long enough for Valgrind. */
+static void run_both(int (*side0)(sotto_chan *, void *), void *ctx0, int (*side1)(sotto_chan *, void *), void *ctx1)
+{
+    int status[2];
+    sotto_chan c[2];
+    test_chan_pair(&c[0], &c[1], 100000);
+    test_two_party_on(&c[0], side0, ctx0, &c[1], side1, ctx1, status);
+    require(status[0] == SOTTO_OK && status[1] == SOTTO_OK);
+}
+
 static void both(sotto_ot_kind kind, int (*act)(const party *p, sotto_ot *ot, sotto_chan *chan, const sotto_rng *rng))
 {
     party p[2] = {{0, kind, act}, {1, kind, act}};
-    int status[2];
-    sotto_chan c[2];
-    test_chan_pair(&c[0], &c[1], 100000); /* Valgrind is slow */
-    test_two_party_on(&c[0], party_run, &p[0], &c[1], party_run, &p[1], status);
-    require(status[0] == SOTTO_OK && status[1] == SOTTO_OK);
+    run_both(party_run, &p[0], party_run, &p[1]);
 }
 
 /* ---- oblivious transfer of chosen blocks, both directions of the base OTs ----------------------------------------------------- */
@@ -509,7 +515,6 @@ void case_session(void)
     fixture_model(&m, network_text, 4, &rng);
     fixture_polynomials(&m, "a1", network_kinds, 1, &rng);
     for (unsigned provider = 0; provider < SOTTO_SIGN_PROVIDERS; provider++) {
-        int status[2];
         require(sotto_serving_new(&serving, &m, NULL) == SOTTO_OK);
         /* The integers of the model; what is made of them before a client comes (quantisation, transforms) runs once, with nobody to time it. */
         for (size_t i = 0; i < serving.weights.step_count; i++) {
@@ -525,8 +530,7 @@ void case_session(void)
             }
         }
         sign = (sotto_sign_provider)provider;
-        test_two_party(serve_side, NULL, client_side, NULL, status);
-        require(status[0] == SOTTO_OK && status[1] == SOTTO_OK);
+        run_both(serve_side, NULL, client_side, NULL);
         SOTTO_DECLASSIFY(logits, sizeof logits); /* the outcome, which the client may do with as it likes */
         require(logits[0] != 0 || logits[1] != 0);
         require(provider == SOTTO_SIGN_LOOKUP || label == (logits[1] > logits[0])); /* provider 0 came first */
