@@ -57,6 +57,7 @@ static int random_model(sotto_model *m, const char *arch)
     uint16_t label = 0;
     sotto_dataset set = {.count = 1, .labels = &label, .classes = 1};
     options.images = 1;
+    options.calibration.sign_bits = 8; /* random weights say nothing about what signs need, and figures are to be comparable: as many as most trained layers take or more */
     int status = arch_path(path, arch);
     if (status == SOTTO_OK) {
         status = sotto_model_load(m, path, NULL);

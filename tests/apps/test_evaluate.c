@@ -75,14 +75,14 @@ static void test_few_bits(void **state)
     const sotto_rng rng = test_rng(test_seed(), 1);
     task t;
     shares_result r[8];
-    int differ = 0;
+    int differ = 0, err = 0;
     task_new(&t, fixture_plain, 2, &rng);
     for (size_t i = 0; i < 8; i++) {
         assert_ok(evaluate_shares(&r[i], &t.m, &t.set, 0, i, 2));
-        assert_true(r[i].agreement < 1.0);
+        err += r[i].agreement < 1.0; /* a network may happen to be sure of all images once */
         differ |= r[i].agreement != r[0].agreement;
     }
-    assert_true(differ);
+    assert_true(differ && err > 0);
     task_free(&t);
 }
 

@@ -444,6 +444,9 @@ static void test_widths(void **state)
         assert_memory_equal(&before, &m.nodes[2].plan, sizeof before);
         for (size_t k = 1; k < m.node_count; k++) {
             m.nodes[k].plan.k += m.nodes[k].plan.k > 0 ? 8 : 0;
+            for (uint32_t c = 0; m.nodes[k].windows != NULL && c < m.nodes[k].shape.c; c++) {
+                m.nodes[k].windows[c] = (uint8_t)(m.nodes[k].windows[c] + 8);
+            }
         }
         const size_t never = read.never;
         assert_ok(sotto_plan_report(&m, &read));

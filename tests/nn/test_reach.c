@@ -84,7 +84,7 @@ static void test_never_wraps(void **state)
         sotto_program_free(&p);
         sotto_model_free(&m);
     }
-    assert_true(held >= 12);
+    assert_true(held >= 6);
 }
 
 /* One layer, by hand: the bound is the least that the worst image needs. */
